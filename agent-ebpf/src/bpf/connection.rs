@@ -1,0 +1,205 @@
+//! The table of connections: found by the address of the kernel's `struct sock`, never by a descriptor.
+
+use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_probe_read_kernel};
+use remora_abi::loss::Counter;
+use remora_abi::maps::{Connection, NO_DIRECTION, Stream};
+use remora_abi::record::{
+    self, AF_INET, AF_INET6, AF_UNIX, Header, OPEN_MIDSTREAM, Open, ROLE_CLIENT, ROLE_SERVER, ROLE_UNKNOWN,
+};
+
+use crate::globals::{CONNECTIONS, NUMBERS, Program, UNIX_CONNECTIONS, count, offset, setting};
+use crate::kernel::{STREAM, Sock, TCP, at, bounded, read};
+use crate::segment::reserve;
+
+/// Whether the configuration leaves the socket's network namespace out.
+#[inline(always)]
+fn foreign(sock: Sock) -> bool {
+    setting!(only_namespace) != 0 && sock.namespace() != setting!(only_namespace)
+}
+
+/// A number that no other connection gets while the programs are loaded: a count, the program and the CPU.
+/// Consecutive ones fall on different entries of the control array.
+#[inline(always)]
+fn number(giver: Program) -> u64 {
+    let Some(last) = NUMBERS.get_ptr_mut(giver as u32) else { return 0 };
+    // SAFETY: a live element of a per-CPU array that only this program writes on this CPU; a helper without
+    // preconditions.
+    unsafe {
+        *last += 1;
+        (((*last << 2) | giver as u64) << setting!(processor_bits)) | bpf_get_smp_processor_id() as u64
+    }
+}
+
+/// A connection as it enters the table. `established` is 0 where that was not seen.
+#[inline(always)]
+fn new(sock: Sock, giver: Program, role: u8, established: u64, ignored: bool) -> Connection {
+    let ports = sock.ports();
+    let tcp = ports != 0;
+    Connection {
+        id: number(giver),
+        established,
+        inode: if tcp { 0 } else { sock.inode() },
+        read: Stream { position: 0, sequence: if tcp { sock.copied() } else { 0 }, budget: 0 },
+        write: Stream { position: 0, sequence: if tcp { sock.written() } else { 0 }, budget: 0 },
+        ports,
+        role,
+        last_direction: NO_DIRECTION,
+        opened: 0,
+        ignored: ignored as u8,
+    }
+}
+
+/// The connection of a socket on which `bytes` have just moved in `direction`, entered into the table if it is not
+/// there yet (then it is older than our view of it); `None` if it is not to be looked at.
+#[inline(always)]
+pub fn find(sock: Sock, direction: u8, bytes: u32) -> Option<*mut Connection> {
+    match sock.family() {
+        AF_INET | AF_INET6 => find_tcp(sock, direction, bytes),
+        AF_UNIX => find_unix(sock, direction),
+        _ => None,
+    }
+}
+
+#[inline(always)]
+fn find_tcp(sock: Sock, direction: u8, bytes: u32) -> Option<*mut Connection> {
+    if let Some(connection) = CONNECTIONS.get_ptr_mut(sock.0) {
+        // SAFETY: a live element of the map; torn reads are of no consequence.
+        let known = unsafe { &*connection };
+        if known.ports == sock.ports() {
+            return if known.ignored == 0 { Some(connection) } else { None };
+        }
+        count(Counter::Reused, 1);
+    }
+    if sock.protocol() != TCP {
+        return None;
+    }
+    let mut connection = new(sock, Program::of(direction), ROLE_UNKNOWN, 0, foreign(sock));
+    // Position 0 is the first byte that we see.
+    if direction == record::READ {
+        connection.read.sequence = connection.read.sequence.wrapping_sub(bytes);
+    } else {
+        connection.write.sequence = connection.write.sequence.wrapping_sub(bytes);
+    }
+    if CONNECTIONS.insert(sock.0, connection, 0).is_err() {
+        count(Counter::ConnectionsFull, 1);
+        return None;
+    }
+    if connection.ignored == 0 { CONNECTIONS.get_ptr_mut(sock.0) } else { None }
+}
+
+#[inline(always)]
+fn find_unix(sock: Sock, direction: u8) -> Option<*mut Connection> {
+    if let Some(connection) = UNIX_CONNECTIONS.get_ptr_mut(sock.0) {
+        // SAFETY: a live element of the map; torn reads are of no consequence.
+        let known = unsafe { &*connection };
+        if known.inode == sock.inode() {
+            return if known.ignored == 0 { Some(connection) } else { None };
+        }
+    }
+    if sock.kind() != STREAM {
+        return None;
+    }
+    let connection = new(sock, Program::of(direction), ROLE_UNKNOWN, 0, foreign(sock));
+    if UNIX_CONNECTIONS.insert(sock.0, connection, 0).is_err() {
+        count(Counter::ConnectionsFull, 1);
+        return None;
+    }
+    if connection.ignored == 0 { UNIX_CONNECTIONS.get_ptr_mut(sock.0) } else { None }
+}
+
+/// Enters a TCP connection when its handshake is done.
+#[inline(always)]
+pub fn established(sock: Sock, role: u8) {
+    if foreign(sock) {
+        return;
+    }
+    if let Some(known) = CONNECTIONS.get_ptr_mut(sock.0) {
+        // SAFETY: a live element of the map.
+        // With TCP Fast Open bytes may have passed before: the connection is then known already.
+        if unsafe { (*known).ports } == sock.ports() {
+            // SAFETY: as above.
+            unsafe { (*known).role = role };
+            return;
+        }
+        count(Counter::Reused, 1);
+    }
+    // SAFETY: a helper without preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let connection = new(sock, Program::Handshake, role, now, false);
+    if CONNECTIONS.insert(sock.0, connection, 0).is_err() {
+        count(Counter::ConnectionsFull, 1);
+    }
+}
+
+/// Reads a unix socket's name into the 104 bytes at `path`; true if it has one.
+#[inline(always)]
+fn unix_name(sock: u64, path: *mut [u8; 104]) -> bool {
+    let address: u64 = read(at(sock, offset!(unix_address)));
+    if address == 0 {
+        return false;
+    }
+    // `name` is a `struct sockaddr_un`; its path begins behind the two bytes of the family.
+    let length: i32 = read(at(address, offset!(unix_address_length)));
+    let length = (length as u32).saturating_sub(2);
+    if length == 0 {
+        return false;
+    }
+    let length = bounded(length, 104);
+    let name = at(address, offset!(unix_address_name)) + 2;
+    // SAFETY: the destination is 104 bytes long, and `length` no longer.
+    unsafe { bpf_probe_read_kernel(path.cast(), length, name as *const _) == 0 }
+}
+
+/// Tells user space of a connection whose first segment is about to follow. False if the record was lost; it is
+/// tried again with the next segment.
+#[inline(always)]
+pub fn open(sock: Sock, connection: &mut Connection, process: u32, now: u64) -> bool {
+    let Some(mut entry) = reserve::<Open>() else { return false };
+    let record = entry.as_mut_ptr();
+    let family = sock.family();
+    // SAFETY: the reservation is of that size. Each field is written where it stands: a copy of the whole would be made
+    // byte by byte, and the verifier would follow each.
+    unsafe {
+        (*record).header = Header { kind: record::OPEN, payload: 0, time: now };
+        (*record).connection = connection.id;
+        (*record).established = connection.established;
+        (*record).inode = sock.inode();
+        (*record).socket = sock.0;
+        (*record).namespace = sock.namespace();
+        (*record).process = process;
+        (*record).read_sequence = connection.read.sequence.wrapping_sub(connection.read.position as u32);
+        (*record).write_sequence = connection.write.sequence.wrapping_sub(connection.write.position as u32);
+        (*record).family = family;
+        (*record).local_port = (connection.ports >> 16) as u16;
+        (*record).remote_port = u16::from_be(connection.ports as u16);
+        (*record).role = connection.role;
+        (*record).flags = if connection.established == 0 { OPEN_MIDSTREAM } else { 0 };
+        (&raw mut (*record).local).cast::<[u64; 2]>().write([0; 2]);
+        (&raw mut (*record).remote).cast::<[u64; 2]>().write([0; 2]);
+        (&raw mut (*record).path).cast::<[u64; 13]>().write([0; 13]);
+        match family {
+            AF_INET => {
+                (&raw mut (*record).local).cast::<u32>().write(read(at(sock.0, offset!(sock_local4))));
+                (&raw mut (*record).remote).cast::<u32>().write(read(at(sock.0, offset!(sock_remote4))));
+            }
+            AF_INET6 => {
+                (&raw mut (*record).local).cast::<[u64; 2]>().write(read(at(sock.0, offset!(sock_local6))));
+                (&raw mut (*record).remote).cast::<[u64; 2]>().write(read(at(sock.0, offset!(sock_remote6))));
+            }
+            _ => {
+                // An accepted socket has its listener's name; a connected one usually has none, but its peer has.
+                if unix_name(sock.0, &raw mut (*record).path) {
+                    (*record).role = ROLE_SERVER;
+                } else {
+                    let peer: u64 = read(at(sock.0, offset!(unix_peer)));
+                    if peer != 0 && unix_name(peer, &raw mut (*record).path) {
+                        (*record).role = ROLE_CLIENT;
+                    }
+                }
+            }
+        }
+    }
+    entry.submit(crate::segment::wake_flag(size_of::<Open>() as u64));
+    connection.opened = 1;
+    true
+}

@@ -1,0 +1,195 @@
+//! Maps and read-only globals.
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
+use remora_abi::loss::{COUNTERS, Counter};
+use remora_abi::maps::{Connection, Control, Process};
+use remora_abi::offsets::{Offsets, Settings};
+use remora_abi::record::{MAX_CAPTURE, READ, Segment};
+
+use crate::kernel::opaque;
+use crate::pieces::Pieces;
+use crate::registers::Call;
+
+/// Offsets of kernel fields; the agent sets them before load.
+#[unsafe(no_mangle)]
+pub static OFFSETS: Offsets = Offsets::NONE;
+
+/// Other constants; the agent sets them before load.
+#[unsafe(no_mangle)]
+pub static SETTINGS: Settings = Settings {
+    own_process: 0,
+    controls: 1,
+    wake_bytes: 0,
+    only_namespace: 0,
+    task_registers: 0,
+    stack_size: 0,
+    registers_size: 0,
+    processor_bits: 0,
+};
+
+/// A global's field as the agent set it: volatile, since the compiler knows only the value that stands here.
+#[inline(always)]
+pub fn load(field: &'static u32) -> u32 {
+    // SAFETY: a reference is valid for reads.
+    unsafe { core::ptr::from_ref(field).read_volatile() }
+}
+
+/// A field of [`OFFSETS`], which the verifier sees as a constant.
+macro_rules! offset {
+    ($field:ident) => {
+        $crate::globals::load(&$crate::globals::OFFSETS.$field)
+    };
+}
+pub(crate) use offset;
+
+/// A field of [`SETTINGS`], which the verifier sees as a constant.
+macro_rules! setting {
+    ($field:ident) => {
+        $crate::globals::load(&$crate::globals::SETTINGS.$field)
+    };
+}
+pub(crate) use setting;
+
+/// To user space. The agent sets its size.
+#[map]
+pub static RECORDS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
+
+/// TCP connections by the address of their `struct sock`. The agent sets its size.
+#[map]
+pub static CONNECTIONS: HashMap<u64, Connection> = HashMap::with_max_entries(65_536, 0);
+
+/// Unix stream sockets, likewise. Nothing tells of their end, so the table forgets the least recently used.
+#[map]
+pub static UNIX_CONNECTIONS: LruHashMap<u64, Connection> = LruHashMap::with_max_entries(16_384, 0);
+
+/// What user space wants of a connection, at index `id % entries`; mapped into the agent's memory.
+#[map]
+pub static CONTROLS: Array<Control> = Array::with_max_entries(65_536, BPF_F_MMAPABLE);
+
+/// What is special about a process, by its id.
+#[map]
+pub static PROCESSES: HashMap<u32, Process> = HashMap::with_max_entries(16_384, BPF_F_NO_PREALLOC);
+
+/// All [`Counter`]s in one value.
+#[map]
+pub static LOSSES: PerCpuArray<[u64; COUNTERS]> = PerCpuArray::with_max_entries(1, 0);
+
+/// Programs that need something of their own on each CPU. None of them can run twice at once on a CPU, but one can
+/// interrupt another.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub enum Program {
+    /// The tracepoint of TCP states.
+    Handshake,
+    /// Whatever sees a read.
+    Read,
+    /// Whatever sees a write.
+    Write,
+}
+
+impl Program {
+    /// The one that sees bytes of that direction.
+    #[inline(always)]
+    pub fn of(direction: u8) -> Self {
+        if direction == READ { Program::Read } else { Program::Write }
+    }
+}
+
+/// Connection numbers given out by each CPU and [`Program`].
+#[map]
+pub static NUMBERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(3, 0);
+
+/// Where a [`Program`] works.
+#[map]
+pub static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(3, 0);
+
+/// What a program knows of the present call, and the record that it makes of it.
+///
+/// All of it is in a map rather than in registers or on the stack: what the verifier reads from a map it knows nothing
+/// of, so the many ways through one stage all lead to the same state of the next, and it need not follow each of them to
+/// the end. Each stage takes the scratch from [`Scratch::again`], lest the compiler carry values over in registers.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Scratch {
+    /// The system call.
+    pub call: Call,
+    /// Where its bytes are.
+    pub pieces: Pieces,
+    /// What user space wants of the connection.
+    pub control: Control,
+    /// How far the copying has come.
+    pub cursor: Cursor,
+    /// Offset of `goid` in the process's `runtime.g`, 0 if it is not a Go program.
+    pub goid_offset: u32,
+    /// Unused.
+    pub reserved: u32,
+    /// The record's fixed part.
+    pub segment: Segment,
+    /// The bytes behind it.
+    pub bytes: [u8; MAX_CAPTURE],
+}
+
+impl Scratch {
+    /// The program's own on this CPU.
+    #[inline(always)]
+    pub fn of(program: Program) -> Option<&'static mut Self> {
+        let scratch = SCRATCH.get_ptr_mut(program as u32)?;
+        // SAFETY: a live element of a per-CPU array that only this program uses on this CPU.
+        Some(unsafe { &mut *scratch })
+    }
+
+    /// The same scratch, but the compiler does not know that.
+    #[inline(always)]
+    pub fn again(&mut self) -> &mut Self {
+        // SAFETY: the very reference that came in.
+        unsafe { &mut *(opaque(core::ptr::from_mut(self) as u64) as *mut Self) }
+    }
+}
+
+/// How far the copying of a call's bytes has come.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Cursor {
+    /// Where the present piece goes on.
+    pub address: u64,
+    /// Bytes left of the present piece.
+    pub piece: u32,
+    /// Bytes left of the call.
+    pub left: u32,
+    /// Bytes that may still be copied.
+    pub budget: u32,
+    /// Next entry of the iovec.
+    pub next: u32,
+}
+
+const BPF_F_NO_PREALLOC: u32 = 1;
+const BPF_F_MMAPABLE: u32 = 1 << 10;
+
+/// Adds to a counter.
+#[inline(always)]
+pub fn count(counter: Counter, by: u64) {
+    if let Some(values) = LOSSES.get_ptr_mut(0) {
+        // SAFETY: a live element of a per-CPU array, and the index is below `COUNTERS` by the enum's definition.
+        unsafe { add(values.cast::<u64>().add(counter as usize), by) };
+    }
+}
+
+/// `*value += by`, atomically: another program may preempt this one on the same CPU. The target has no atomic
+/// additions in Rust's library, but the machine has one.
+///
+/// # Safety
+/// `value` is a live element of a map.
+#[inline(always)]
+unsafe fn add(value: *mut u64, by: u64) {
+    #[cfg(target_arch = "bpf")]
+    // SAFETY: as the caller promises.
+    unsafe {
+        core::arch::asm!("lock *(u64 *)({value} + 0) += {by}", value = in(reg) value, by = in(reg) by);
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    // SAFETY: as the caller promises. (Only ever checked on the host, never run.)
+    unsafe {
+        *value += by;
+    }
+}

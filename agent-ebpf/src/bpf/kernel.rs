@@ -1,0 +1,133 @@
+//! Reading kernel memory by resolved offsets.
+
+use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user};
+
+use crate::globals::offset;
+
+/// The value at a kernel address; zero bits if it cannot be read.
+#[inline(always)]
+pub fn read<T: Copy>(address: u64) -> T {
+    let mut value = core::mem::MaybeUninit::<T>::zeroed();
+    // SAFETY: the destination is ours and of that size; on a fault the helper leaves zeros. `T` is an integer here.
+    unsafe {
+        bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, address as *const _);
+        value.assume_init()
+    }
+}
+
+/// The value at an address of the current process; `None` if it cannot be read.
+#[inline(always)]
+pub fn read_user<T: Copy>(address: u64) -> Option<T> {
+    let mut value = core::mem::MaybeUninit::<T>::zeroed();
+    // SAFETY: the destination is ours and of that size; `T` is made of integers here.
+    unsafe {
+        let failed = bpf_probe_read_user(value.as_mut_ptr().cast(), size_of::<T>() as u32, address as *const _);
+        if failed != 0 { None } else { Some(value.assume_init()) }
+    }
+}
+
+/// The address `base + offset`.
+#[inline(always)]
+pub fn at(base: u64, offset: u32) -> u64 {
+    base.wrapping_add(offset as u64)
+}
+
+/// `IPPROTO_TCP`
+pub const TCP: u16 = 6;
+/// `SOCK_STREAM`
+pub const STREAM: u16 = 1;
+
+/// A `struct sock`.
+#[derive(Clone, Copy)]
+pub struct Sock(pub u64);
+
+impl Sock {
+    /// `AF_INET` and so on.
+    #[inline(always)]
+    pub fn family(self) -> u16 {
+        read(at(self.0, offset!(sock_family)))
+    }
+
+    /// TCP state (`TCP_ESTABLISHED` is 1).
+    #[inline(always)]
+    pub fn state(self) -> u8 {
+        read(at(self.0, offset!(sock_state)))
+    }
+
+    /// Remote port in network order (low half) and local port in host order (high half); 0 on a unix socket.
+    #[inline(always)]
+    pub fn ports(self) -> u32 {
+        read(at(self.0, offset!(sock_ports)))
+    }
+
+    /// `IPPROTO_…`
+    #[inline(always)]
+    pub fn protocol(self) -> u16 {
+        read(at(self.0, offset!(sock_protocol)))
+    }
+
+    /// `SOCK_…`
+    #[inline(always)]
+    pub fn kind(self) -> u16 {
+        read(at(self.0, offset!(sock_type)))
+    }
+
+    /// Sequence number of the next byte that the process will read.
+    #[inline(always)]
+    pub fn copied(self) -> u32 {
+        read(at(self.0, offset!(tcp_copied)))
+    }
+
+    /// Sequence number of the next byte that the process will write.
+    #[inline(always)]
+    pub fn written(self) -> u32 {
+        read(at(self.0, offset!(tcp_written)))
+    }
+
+    /// `sk_err`
+    #[inline(always)]
+    pub fn error(self) -> u32 {
+        read(at(self.0, offset!(sock_error)))
+    }
+
+    /// Inode number of its network namespace.
+    #[inline(always)]
+    pub fn namespace(self) -> u32 {
+        let net: u64 = read(at(self.0, offset!(sock_net)));
+        read(at(net, offset!(net_inode)))
+    }
+
+    /// Inode number of its file, 0 if it has none (not accepted yet).
+    #[inline(always)]
+    pub fn inode(self) -> u64 {
+        let socket: u64 = read(at(self.0, offset!(sock_socket)));
+        if socket == 0 {
+            return 0;
+        }
+        // `struct socket` is the first member of `struct socket_alloc`.
+        read(at(socket, offset!(socket_inode) + offset!(inode_number)))
+    }
+}
+
+/// `value`, but the compiler does not know that.
+#[inline(always)]
+pub fn opaque(mut value: u64) -> u64 {
+    #[cfg(target_arch = "bpf")]
+    // SAFETY: moves the register to itself. (Without any instruction two lines of source would stand at one place of the
+    // program, which the kernel refuses.)
+    unsafe {
+        core::arch::asm!("{value} = {value}", value = inout(reg) value, options(nomem, nostack, preserves_flags));
+    }
+    value
+}
+
+/// `value`, or `most` if that is less. The compiler cannot see what is compared, so that the bound that the verifier
+/// needs is checked on the very register that is used, however much the optimiser knows already.
+#[inline(always)]
+pub fn bounded(value: u32, most: u32) -> u32 {
+    let mut value = opaque(value as u64);
+    if value > most as u64 {
+        value = most as u64;
+    }
+    value as u32
+}

@@ -1,0 +1,136 @@
+//! The user registers of the current system call, and with them its arguments and the goroutine.
+
+use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_get_current_task_btf, bpf_task_pt_regs};
+
+use crate::globals::{offset, setting};
+use crate::kernel::{at, read, read_user};
+
+/// Arguments of the system call that the current thread is in, and what else its registers tell.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Call {
+    /// System call number of the native ABI; -1 if it is not a system call.
+    pub number: i64,
+    /// First argument.
+    pub first: u64,
+    /// Second argument.
+    pub second: u64,
+    /// Third argument.
+    pub third: u64,
+    /// Fourth argument.
+    pub fourth: u64,
+    /// Where Go keeps `g`.
+    pub g: u64,
+    /// User stack pointer.
+    pub stack: u64,
+    /// 1 if the process runs in 32-bit mode.
+    pub compat: u64,
+}
+
+/// `struct pt_regs` of x86-64 (arch/x86/include/asm/ptrace.h).
+#[cfg(bpf_target_arch = "x86_64")]
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Registers {
+    r15: u64,
+    r14: u64,
+    r13: u64,
+    r12: u64,
+    bp: u64,
+    bx: u64,
+    r11: u64,
+    r10: u64,
+    r9: u64,
+    r8: u64,
+    ax: u64,
+    cx: u64,
+    dx: u64,
+    si: u64,
+    di: u64,
+    orig_ax: u64,
+    ip: u64,
+    cs: u64,
+    flags: u64,
+    sp: u64,
+}
+
+/// `struct pt_regs` of arm64 up to `syscallno` (arch/arm64/include/asm/ptrace.h).
+#[cfg(bpf_target_arch = "aarch64")]
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Registers {
+    regs: [u64; 31],
+    sp: u64,
+    pc: u64,
+    pstate: u64,
+    orig_x0: u64,
+    syscallno: i32,
+    unused: u32,
+}
+
+/// Address of the current thread's saved user registers.
+#[inline(always)]
+fn saved() -> u64 {
+    // SAFETY: helpers without preconditions; the branch is decided at load, so that an older kernel's verifier never
+    // sees the helper that it does not have.
+    unsafe {
+        if setting!(task_registers) != 0 {
+            let task = bpf_get_current_task_btf();
+            bpf_task_pt_regs(task) as u64
+        } else {
+            let task = bpf_get_current_task();
+            let stack: u64 = read(at(task, offset!(task_stack)));
+            stack + setting!(stack_size) as u64 - setting!(registers_size) as u64
+        }
+    }
+}
+
+impl Call {
+    /// The current thread's.
+    #[cfg(bpf_target_arch = "x86_64")]
+    #[inline(always)]
+    pub fn current() -> Self {
+        const USER32_CODE_SEGMENT: u64 = 0x23;
+        let r: Registers = read(saved());
+        Self {
+            number: r.orig_ax as i64,
+            first: r.di,
+            second: r.si,
+            third: r.dx,
+            fourth: r.r10,
+            g: r.r14,
+            stack: r.sp,
+            compat: (r.cs & 0xffff == USER32_CODE_SEGMENT) as u64,
+        }
+    }
+
+    /// The current thread's.
+    #[cfg(bpf_target_arch = "aarch64")]
+    #[inline(always)]
+    pub fn current() -> Self {
+        const AARCH32_MODE: u64 = 0x10;
+        let r: Registers = read(saved());
+        Self {
+            number: r.syscallno as i64,
+            first: r.orig_x0,
+            second: r.regs[1],
+            third: r.regs[2],
+            fourth: r.regs[3],
+            g: r.regs[28],
+            stack: r.sp,
+            compat: (r.pstate & AARCH32_MODE != 0) as u64,
+        }
+    }
+
+    /// Id of the goroutine that made the call, given the offset of `goid` in `runtime.g`; 0 if the register does not
+    /// hold a `g` whose stack the thread is on (cgo, or not Go after all).
+    #[inline(always)]
+    pub fn goroutine(&self, goid_offset: u32) -> u64 {
+        // `g` begins with `stack stack { lo, hi uintptr }`.
+        let Some([low, high]) = read_user::<[u64; 2]>(self.g) else { return 0 };
+        if self.stack <= low || self.stack > high {
+            return 0;
+        }
+        read_user(at(self.g, goid_offset)).unwrap_or(0)
+    }
+}

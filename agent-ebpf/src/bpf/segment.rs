@@ -1,0 +1,333 @@
+//! What is done with bytes that moved: placed in their stream, counted, and as far as they matter, copied.
+
+use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_pid_tgid, bpf_ktime_get_ns, bpf_probe_read_user, bpf_ringbuf_output,
+};
+use aya_ebpf::maps::ring_buf::RingBufEntry;
+use remora_abi::loss::Counter;
+use remora_abi::maps::{
+    BODILESS, Connection, Control, MODE_FRAMES, MODE_HEADS, MODE_OFF, MODE_UNKNOWN, NO_DIRECTION, PIPELINE_BUDGET,
+    PIPELINE_FACTOR, PIPELINE_THRESHOLD, Stream, UNKNOWN_BUDGET,
+};
+use remora_abi::record::{
+    AMBIGUOUS, END_OF_STREAM, FAULT, Header, MAX_CAPTURE, READ, RUN_START, SEGMENT, Segment, UNREACHABLE,
+};
+
+use crate::connection;
+use crate::globals::{CONTROLS, Cursor, PROCESSES, RECORDS, Scratch, count, setting};
+use crate::kernel::{Sock, bounded, opaque, read_user};
+use crate::pieces::Pieces;
+
+/// Entries of an iovec that are followed; bytes beyond are counted, not copied.
+const MAX_PIECES: u32 = 16;
+/// Records that one call makes at most: each piece, and each [`MAX_CAPTURE`] bytes of one.
+pub const MAX_RECORDS: u64 = 24;
+
+/// Room for a record, or a count of its loss.
+#[inline(always)]
+pub fn reserve<T: 'static>() -> Option<RingBufEntry<T>> {
+    let entry = RECORDS.reserve::<T>(0);
+    if entry.is_none() {
+        count(Counter::RingFull, 1);
+    }
+    entry
+}
+
+/// The flag to submit a record of `size` bytes with: the reader is woken when the bytes that wait for it pass the
+/// configured mark, and otherwise comes by itself.
+#[inline(always)]
+pub fn wake_flag(size: u64) -> u64 {
+    let mark = setting!(wake_bytes) as u64;
+    let waiting = RECORDS.query(BPF_RB_AVAIL_DATA as u64);
+    if waiting >= mark && waiting < mark + size + 8 { BPF_RB_FORCE_WAKEUP as u64 } else { BPF_RB_NO_WAKEUP as u64 }
+}
+
+/// Sends the scratch's segment with the `want` bytes at `address`; how many were copied.
+#[inline(always)]
+fn emit(scratch: &mut Scratch, address: u64, want: u32) {
+    let mut payload = bounded(want, MAX_CAPTURE as u32);
+    // SAFETY: the bytes have room for that many.
+    if unsafe { bpf_probe_read_user(scratch.bytes.as_mut_ptr().cast(), payload, address as *const _) } != 0 {
+        payload = 0;
+        scratch.segment.flags |= FAULT;
+        count(Counter::ReadFault, 1);
+    }
+    scratch.segment.header.payload = payload;
+    count(Counter::CapturedBytes, payload as u64);
+    send(scratch, payload);
+}
+
+/// Sends the scratch's segment with the first `payload` bytes.
+#[inline(always)]
+fn send(scratch: &mut Scratch, payload: u32) {
+    const FIXED: u32 = size_of::<Segment>() as u32;
+    let size = bounded(FIXED + payload, FIXED + MAX_CAPTURE as u32) as u64;
+    let ring = (&raw const RECORDS).cast_mut();
+    // SAFETY: the segment and the bytes behind it are of that size; the map is a ring buffer.
+    let failed = unsafe { bpf_ringbuf_output(ring.cast(), (&raw mut scratch.segment).cast(), size, wake_flag(size)) };
+    if failed != 0 {
+        count(Counter::RingFull, 1);
+    }
+}
+
+/// Does a run that begins with these bytes consist of requests without a body? The one look that the kernel side
+/// takes at a protocol: such runs are copied whole, since each byte of them is the head of a message.
+#[inline(always)]
+fn bodiless_request(pieces: &Pieces) -> bool {
+    const GET: u32 = u32::from_ne_bytes(*b"GET ");
+    const HEAD: u32 = u32::from_ne_bytes(*b"HEAD");
+    const DELETE: u32 = u32::from_ne_bytes(*b"DELE");
+    const OPTIONS: u32 = u32::from_ne_bytes(*b"OPTI");
+    let (address, length) = pieces.first();
+    if length < 4 {
+        return false;
+    }
+    matches!(read_user::<u32>(address), Some(GET | HEAD | DELETE | OPTIONS))
+}
+
+/// What user space wants of the connection.
+#[inline(always)]
+fn control(id: u64) -> Control {
+    if let Some(control) = CONTROLS.get(Control::index(id, setting!(controls)))
+        && control.connection == id
+    {
+        return *control;
+    }
+    Control { connection: 0, read_quiet_until: 0, write_quiet_until: 0, mode: MODE_UNKNOWN, budget: 0 }
+}
+
+/// Places the bytes that moved in their stream: sets the segment's position, sequence and perhaps [`AMBIGUOUS`].
+#[inline(always)]
+fn place(scratch: &mut Scratch, stream: &mut Stream, sock: Sock, tcp: bool) {
+    let bytes = scratch.segment.length;
+    if !tcp {
+        scratch.segment.position = stream.position;
+        stream.position += bytes as u64;
+        return;
+    }
+    let reading = scratch.segment.direction == READ;
+    let sequence = if reading { sock.copied() } else { sock.written() };
+    let mut moved = sequence.wrapping_sub(stream.sequence);
+    if reading && moved == bytes.wrapping_add(1) && peer_closed(sock) {
+        // The FIN takes a sequence number of its own and is consumed together with the last bytes.
+        moved = bytes;
+    }
+    scratch.segment.sequence = sequence;
+    if moved >= bytes && moved < 1 << 31 {
+        // Bytes that we were not told of (splice, io_uring on older kernels, a missed event) stand before ours.
+        let position = stream.position + (moved - bytes) as u64;
+        scratch.segment.position = position;
+        stream.position = position + bytes as u64;
+        stream.sequence = sequence;
+    } else {
+        scratch.segment.position = stream.position;
+        scratch.segment.flags |= AMBIGUOUS;
+    }
+}
+
+/// Whether the peer's FIN has arrived: TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK or CLOSING (include/net/tcp_states.h).
+#[inline(always)]
+fn peer_closed(sock: Sock) -> bool {
+    matches!(sock.state(), 6..=9 | 11)
+}
+
+/// What may be copied of a run that begins; `asked` is what the run before it may still copy, if that was one of
+/// requests without a body.
+#[inline(always)]
+fn run_budget(scratch: &mut Scratch, asked: Option<u32>) -> (u32, u8) {
+    let base = match scratch.control.mode {
+        MODE_HEADS => scratch.control.budget,
+        MODE_FRAMES => return (u32::MAX, 0),
+        _ => UNKNOWN_BUDGET,
+    };
+    if bodiless_request(&scratch.pieces) {
+        return (PIPELINE_BUDGET, BODILESS);
+    }
+    // A long run of requests earns a long run of answers.
+    let requests = asked.map_or(0, |left| PIPELINE_BUDGET.saturating_sub(left).saturating_sub(PIPELINE_THRESHOLD));
+    (base.saturating_add(requests.saturating_mul(PIPELINE_FACTOR)), 0)
+}
+
+/// `bytes` bytes moved on `sock` in the call that the scratch describes; 0 bytes read means the end of the stream. They
+/// make `RECORDS` records at most.
+#[inline(always)]
+pub fn moved<const RECORDS: u64>(scratch: &mut Scratch, sock: Sock, direction: u8, bytes: u32) {
+    let Some(entry) = connection::find(sock, direction, bytes) else { return };
+    // SAFETY: a live element of the map. Two threads may be at work on one connection; what they could spoil is
+    // checked against the socket's own sequence numbers.
+    let connection = unsafe { &mut *entry };
+    if observe(scratch.again(), connection, sock, direction, bytes) {
+        copy::<RECORDS>(scratch.again());
+    }
+}
+
+/// Places and describes the bytes; true if there are some to be copied. Everything that needs the connection is done
+/// here, so that the verifier can forget it before it comes to the copying.
+#[inline(always)]
+fn observe(scratch: &mut Scratch, connection: &mut Connection, sock: Sock, direction: u8, bytes: u32) -> bool {
+    // SAFETY: helpers without preconditions.
+    let (now, who) = unsafe { (bpf_ktime_get_ns(), bpf_get_current_pid_tgid()) };
+    let process = (who >> 32) as u32;
+    scratch.goid_offset = 0;
+    if let Some(special) = PROCESSES.get_ptr(process) {
+        // SAFETY: a live element of the map, written whole by user space.
+        unsafe {
+            if (*special).ignored != 0 {
+                connection.ignored = 1;
+                return false;
+            }
+            scratch.goid_offset = (*special).goid_offset;
+        }
+    }
+    let tcp = connection.ports != 0;
+    scratch.segment = Segment {
+        header: Header { kind: SEGMENT, payload: 0, time: now },
+        connection: connection.id,
+        position: 0,
+        other_position: if tcp && direction == READ {
+            let written = sock.written().wrapping_sub(connection.write.sequence);
+            connection.write.position + written as u64
+        } else {
+            0
+        },
+        goroutine: 0,
+        length: bytes,
+        skipped: 0,
+        sequence: 0,
+        process,
+        thread: who as u32,
+        direction,
+        flags: 0,
+        reserved: 0,
+    };
+    if connection.opened == 0 {
+        if !connection::open(sock, connection, process, now) {
+            return false;
+        }
+        if process == setting!(own_process) {
+            // User space now knows the connection as the agent's own, and will leave its other end alone too.
+            connection.ignored = 1;
+            return false;
+        }
+    }
+    let scratch = scratch.again();
+    scratch.control = control(connection.id);
+    count(Counter::Segments, 1);
+    count(Counter::Bytes, bytes as u64);
+    let scratch = scratch.again();
+    if scratch.control.mode == MODE_OFF {
+        return false;
+    }
+
+    let last = connection.last_direction;
+    let (stream, other, quiet_until) = if direction == READ {
+        (&mut connection.read, &connection.write, scratch.control.read_quiet_until)
+    } else {
+        (&mut connection.write, &connection.read, scratch.control.write_quiet_until)
+    };
+    place(scratch, stream, sock, tcp);
+    let scratch = scratch.again();
+    if last == NO_DIRECTION || last & 1 != direction {
+        let asked = if last != NO_DIRECTION && last & BODILESS != 0 { Some(other.budget) } else { None };
+        let (budget, bodiless) = run_budget(scratch, asked);
+        scratch.segment.flags |= RUN_START;
+        stream.budget = budget;
+        connection.last_direction = direction | bodiless;
+    } else if scratch.control.mode == MODE_FRAMES {
+        stream.budget = u32::MAX;
+    }
+
+    let scratch = scratch.again();
+    if scratch.goid_offset != 0 {
+        scratch.segment.goroutine = scratch.call.goroutine(scratch.goid_offset);
+    }
+    let budget = stream.budget;
+    stream.budget = budget.saturating_sub(bytes);
+    scratch.cursor.budget = budget;
+    if bytes == 0 {
+        scratch.segment.flags |= END_OF_STREAM;
+    } else if scratch.segment.flags & AMBIGUOUS != 0 {
+        count(Counter::Ambiguous, 1);
+    } else if scratch.segment.position + bytes as u64 <= quiet_until {
+        count(Counter::OverBudget, bytes as u64);
+        return false;
+    } else if !scratch.pieces.reachable() {
+        count(Counter::Unreachable, 1);
+        scratch.segment.flags |= UNREACHABLE;
+        scratch.cursor.budget = 0;
+    }
+    if scratch.segment.flags & (END_OF_STREAM | AMBIGUOUS | UNREACHABLE) != 0 {
+        scratch.cursor.budget = 0;
+    }
+    true
+}
+
+/// Sends one record for each piece while the budget lasts, and one without bytes for the rest.
+#[inline(always)]
+fn copy<const RECORDS: u64>(scratch: &mut Scratch) {
+    let bytes = scratch.segment.length;
+    scratch.cursor.address = scratch.pieces.buffer;
+    scratch.cursor.piece = if scratch.pieces.vector == 0 { bytes } else { 0 };
+    scratch.cursor.left = bytes;
+    scratch.cursor.next = 0;
+    let mut i = 0;
+    while i < RECORDS {
+        i = opaque(i) + 1;
+        let scratch = scratch.again();
+        if scratch.cursor.left == 0 || scratch.cursor.budget == 0 {
+            break;
+        }
+        if scratch.cursor.piece == 0 && !next_piece(scratch) {
+            break;
+        }
+        step(scratch.again());
+    }
+    let scratch = scratch.again();
+    let left = scratch.cursor.left;
+    if left > 0 || bytes == 0 {
+        let over = scratch.cursor.budget == 0;
+        if scratch.segment.flags & (AMBIGUOUS | UNREACHABLE) == 0 {
+            count(if over { Counter::OverBudget } else { Counter::Pieces }, left as u64);
+        }
+        scratch.segment.length = left;
+        scratch.segment.header.payload = 0;
+        send(scratch, 0);
+    }
+}
+
+/// Goes on to the next entry of the iovec; false if there is none.
+#[inline(always)]
+fn next_piece(scratch: &mut Scratch) -> bool {
+    let next = scratch.cursor.next;
+    if next >= MAX_PIECES || next as u64 >= scratch.pieces.count {
+        return false;
+    }
+    let Some([base, length]) = read_user::<[u64; 2]>(scratch.pieces.vector + next as u64 * 16) else { return false };
+    let left = scratch.cursor.left;
+    scratch.cursor.next = next + 1;
+    scratch.cursor.address = base;
+    scratch.cursor.piece = if length > left as u64 { left } else { length as u32 };
+    true
+}
+
+/// Sends one record of the present piece.
+#[inline(always)]
+fn step(scratch: &mut Scratch) {
+    let Cursor { address, piece, budget, .. } = scratch.cursor;
+    if piece == 0 {
+        return;
+    }
+    let want = if piece < MAX_CAPTURE as u32 { piece } else { MAX_CAPTURE as u32 };
+    // What of the piece is over the budget is told by the same record.
+    let (length, captured) = if budget < want { (piece, budget) } else { (want, want) };
+    scratch.segment.length = length;
+    scratch.cursor.address = address + length as u64;
+    scratch.cursor.piece = piece - length;
+    scratch.cursor.left -= length;
+    scratch.cursor.budget = budget - captured;
+    emit(scratch.again(), address, captured);
+    let scratch = scratch.again();
+    scratch.segment.flags &= !(RUN_START | FAULT);
+    scratch.segment.position += scratch.segment.length as u64;
+}

@@ -1,0 +1,67 @@
+//! Tier `socket-tracepoint`: two tracepoints of the socket layer (since Linux 6.3).
+//!
+//! They fire for sockets only and name the socket itself, whoever moved the bytes: no descriptor to look up, no race
+//! with its reuse, no cost for any other system call, and io_uring is seen too.
+
+use aya_ebpf::helpers::generated::bpf_get_current_task;
+use aya_ebpf::macros::raw_tracepoint;
+use aya_ebpf::programs::RawTracePointContext;
+use remora_abi::loss::Counter;
+use remora_abi::record::{READ, WRITE};
+
+use crate::globals::{Program, Scratch, count, offset};
+use crate::kernel::{Sock, at, read};
+use crate::pieces::{MSG_PEEK, MSG_TRUNC, Pieces};
+use crate::registers::Call;
+use crate::segment::{MAX_RECORDS, moved};
+
+/// `PF_KTHREAD` (include/linux/sched.h)
+const KERNEL_THREAD: u32 = 0x0020_0000;
+/// `PF_IO_WORKER`
+const IO_WORKER: u32 = 0x0000_0010;
+
+/// `trace_sock_send_length(struct sock *sk, int ret, int flags)` (net/socket.c)
+#[raw_tracepoint(tracepoint = "sock_send_length")]
+pub fn sock_send_length(context: RawTracePointContext) -> i32 {
+    let result: i32 = context.arg(1);
+    if result > 0 {
+        socket_call(Sock(context.arg(0)), WRITE, result as u32, 0);
+    }
+    0
+}
+
+/// `trace_sock_recv_length(struct sock *sk, int ret, int flags)` (net/socket.c)
+#[raw_tracepoint(tracepoint = "sock_recv_length")]
+pub fn sock_recv_length(context: RawTracePointContext) -> i32 {
+    let result: i32 = context.arg(1);
+    let flags: u32 = context.arg(2);
+    if result >= 0 && flags as u64 & MSG_PEEK == 0 {
+        socket_call(Sock(context.arg(0)), READ, result as u32, flags as u64);
+    }
+    0
+}
+
+#[inline(always)]
+fn socket_call(sock: Sock, direction: u8, bytes: u32, flags: u64) {
+    let Some(scratch) = Scratch::of(Program::of(direction)) else { return };
+    scratch.call = Call::current();
+    if scratch.call.compat != 0 {
+        count(Counter::Compat, 1);
+    }
+    scratch.pieces = if scratch.call.compat != 0 || flags & MSG_TRUNC != 0 {
+        Pieces::UNREACHABLE
+    } else {
+        Pieces::of(&scratch.call)
+    };
+    let scratch = scratch.again();
+    if !scratch.pieces.reachable() {
+        // SAFETY: a helper without preconditions.
+        let task = unsafe { bpf_get_current_task() };
+        let task_flags: u32 = read(at(task, offset!(task_flags)));
+        // Kernel threads (NFS, Ceph) move the kernel's own bytes; io_uring's workers move a process's.
+        if task_flags & (KERNEL_THREAD | IO_WORKER) == KERNEL_THREAD {
+            return;
+        }
+    }
+    moved::<MAX_RECORDS>(scratch.again(), sock, direction, bytes);
+}

@@ -1,0 +1,54 @@
+//! The floor that benchmarks compare with: empty programs on the hooks that the agent uses, so what any agent on
+//! these hooks must cost.
+//!
+//! Licence: MIT OR GPL-2.0, as the helpers ask.
+#![allow(missing_docs, reason = "the macro's functions say nothing")]
+#![no_std]
+#![no_main]
+
+use aya_ebpf::macros::{raw_tracepoint, tracepoint};
+use aya_ebpf::programs::{RawTracePointContext, TracePointContext};
+
+/// Declares empty programs on raw tracepoints.
+macro_rules! empty {
+    ($($name:ident),+ $(,)?) => {$(
+        /// Does nothing.
+        #[raw_tracepoint]
+        pub fn $name(_: RawTracePointContext) -> i32 {
+            0
+        }
+    )+};
+}
+
+empty!(
+    sock_send_length,
+    sock_recv_length,
+    inet_sock_set_state,
+    tcp_destroy_sock,
+    sched_process_exec,
+    sched_process_fork,
+    sched_process_exit,
+);
+
+/// Declares empty programs on tracepoints.
+macro_rules! empty_exits {
+    ($($name:ident),+ $(,)?) => {$(
+        /// Does nothing.
+        #[tracepoint]
+        pub fn $name(_: TracePointContext) -> i32 {
+            0
+        }
+    )+};
+}
+
+empty_exits!(sys_exit_read, sys_exit_write, sys_exit_recvmmsg, sys_exit_sendmmsg);
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

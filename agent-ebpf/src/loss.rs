@@ -1,0 +1,63 @@
+//! Loss and work counters: one per-CPU value, indexed by [`Counter`].
+
+/// What is counted in the kernel. The order is the index in the per-CPU value.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counter {
+    /// Segments seen on connections that are looked at.
+    Segments,
+    /// Bytes that these segments moved.
+    Bytes,
+    /// Bytes that were copied.
+    CapturedBytes,
+    /// Records lost because the ring buffer was full.
+    RingFull,
+    /// Connections lost because the connection table was full.
+    ConnectionsFull,
+    /// Copies that failed because the process's memory could not be read.
+    ReadFault,
+    /// Segments whose bytes have no address in the process (sendfile, splice, io_uring) or whose shape is not followed.
+    Unreachable,
+    /// Bytes that were over the capture budget, where the mode wanted the message's start only (not a loss by itself).
+    OverBudget,
+    /// Segments of streams on which two threads were at work at once, so that bytes could not be placed.
+    Ambiguous,
+    /// Segments of 32-bit processes, whose system call arguments are not followed.
+    Compat,
+    /// Segments for which the saved user registers could not be found or did not fit the system call.
+    Registers,
+    /// Sockets whose kernel structure was reused without its end having been seen.
+    Reused,
+    /// Entries of an iovec (or messages) beyond those that are followed.
+    Pieces,
+}
+
+/// How many counters there are.
+pub const COUNTERS: usize = 13;
+
+impl Counter {
+    /// All counters, in the order of their index.
+    pub const ALL: [Counter; COUNTERS] = [
+        Counter::Segments,
+        Counter::Bytes,
+        Counter::CapturedBytes,
+        Counter::RingFull,
+        Counter::ConnectionsFull,
+        Counter::ReadFault,
+        Counter::Unreachable,
+        Counter::OverBudget,
+        Counter::Ambiguous,
+        Counter::Compat,
+        Counter::Registers,
+        Counter::Reused,
+        Counter::Pieces,
+    ];
+}
+
+const _: () = {
+    let mut i = 0;
+    while i < COUNTERS {
+        assert!(Counter::ALL[i] as usize == i);
+        i += 1;
+    }
+};

@@ -1,0 +1,110 @@
+//! Values of the maps that both sides read or write.
+
+use crate::plain;
+
+/// [`Control::mode`]: nothing known yet; the leading bytes of each run are copied.
+pub const MODE_UNKNOWN: u32 = 0;
+/// [`Control::mode`]: the start of each message is copied, the rest counted.
+pub const MODE_HEADS: u32 = 1;
+/// [`Control::mode`]: everything is copied, up to [`crate::record::MAX_CAPTURE`] bytes a record.
+pub const MODE_FRAMES: u32 = 2;
+/// [`Control::mode`]: nothing is copied and nothing reported but the end.
+pub const MODE_OFF: u32 = 3;
+
+/// What user space wants of a connection: one entry of a memory-mapped array, at
+/// [`Control::index`]. User space writes it without a system call; an entry whose `connection` is another's (or 0)
+/// does not apply, and the connection is then in [`MODE_UNKNOWN`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Control {
+    /// The connection that this entry is about.
+    pub connection: u64,
+    /// No byte before this position of the stream that this end reads is wanted: nothing is copied and nothing reported.
+    pub read_quiet_until: u64,
+    /// The same for the stream that this end writes.
+    pub write_quiet_until: u64,
+    /// [`MODE_UNKNOWN`] and the others above.
+    pub mode: u32,
+    /// Bytes to copy at the start of each run in [`MODE_HEADS`].
+    pub budget: u32,
+}
+
+impl Control {
+    /// The index of a connection's entry among `entries`, a power of two.
+    #[must_use]
+    #[inline(always)]
+    pub fn index(connection: u64, entries: u32) -> u32 {
+        connection as u32 & (entries - 1)
+    }
+}
+
+/// Bytes copied at the start of each run in [`MODE_UNKNOWN`].
+pub const UNKNOWN_BUDGET: u32 = 16 * 1024;
+/// A run that begins with a request that has no body, as the signature of its first bytes tells, may be this many
+/// bytes long and is still copied whole, and so is the run of answers it earns (pipelining).
+pub const PIPELINE_BUDGET: u32 = 1024 * 1024;
+/// Each byte of such requests, beyond the first [`PIPELINE_THRESHOLD`], earns this many bytes of answers.
+pub const PIPELINE_FACTOR: u32 = 8;
+/// A run of requests that is shorter is taken for a single one.
+pub const PIPELINE_THRESHOLD: u32 = 1024;
+
+/// The programs' memory of one stream of a connection.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stream {
+    /// Bytes that have passed.
+    pub position: u64,
+    /// TCP sequence number at `position`.
+    pub sequence: u32,
+    /// Bytes that may still be copied in the present run.
+    pub budget: u32,
+}
+
+/// The programs' memory of a connection, kept in a hash map by the address of its `struct sock`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connection {
+    /// Unique while the agent runs; never 0.
+    pub id: u64,
+    /// When it was established, 0 if that was not seen.
+    pub established: u64,
+    /// The socket's inode number; tells a reused `struct sock` of a unix socket.
+    pub inode: u64,
+    /// The stream that this end reads.
+    pub read: Stream,
+    /// The stream that this end writes.
+    pub write: Stream,
+    /// Local and remote port; tells a reused `struct sock` of a TCP socket.
+    pub ports: u32,
+    /// [`crate::record::ROLE_CLIENT`] and the others there.
+    pub role: u8,
+    /// Direction of the last segment and, as a further bit, [`BODILESS`]; [`NO_DIRECTION`] before the first.
+    pub last_direction: u8,
+    /// 1 once the [`crate::record::Open`] record is out.
+    pub opened: u8,
+    /// 1 if this connection is the agent's own, or otherwise not to be looked at.
+    pub ignored: u8,
+}
+
+/// [`Connection::last_direction`]: the present run began with a request that has no body.
+pub const BODILESS: u8 = 2;
+
+/// [`Connection::last_direction`] before the first segment.
+pub const NO_DIRECTION: u8 = 255;
+
+/// What the programs need to know about a process; no entry means nothing special.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Process {
+    /// 1 if it is not to be looked at.
+    pub ignored: u32,
+    /// Offset of `goid` in Go's `runtime.g`, 0 if this is not a Go program (or its layout is unknown).
+    pub goid_offset: u32,
+}
+
+plain! {
+    Control = 32,
+    Stream = 16,
+    Connection = 64,
+    Process = 8,
+}

@@ -1,0 +1,99 @@
+//! Offsets of kernel fields and other constants that the agent resolves before it loads the programs, and hands to
+//! them as read-only globals. aya-ebpf has no CO-RE relocation; this table is its replacement.
+
+use crate::plain;
+
+/// Declares [`Offsets`] and, for the agent's resolver, the same list as data.
+macro_rules! offsets {
+    ($($(#[$doc:meta])* $name:ident = $structure:literal . $field:literal),+ $(,)?) => {
+        /// Byte offsets of kernel fields, as `/sys/kernel/btf/vmlinux` tells them; [`MISSING`] if it does not.
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct Offsets {
+            $($(#[$doc])* #[doc = concat!("`", $structure, ".", $field, "`")] pub $name: u32,)+
+        }
+
+        impl Offsets {
+            /// No field known.
+            pub const NONE: Self = Self { $($name: MISSING,)+ };
+
+            /// `(structure, field path)` of each field, in the order of the table.
+            pub const FIELDS: &[(&str, &str)] = &[$(($structure, $field)),+];
+        }
+    };
+}
+
+/// A field that this kernel does not have.
+pub const MISSING: u32 = u32::MAX;
+
+offsets! {
+    sock_family = "sock_common"."skc_family",
+    sock_state = "sock_common"."skc_state",
+    sock_ports = "sock_common"."skc_portpair",
+    sock_local4 = "sock_common"."skc_rcv_saddr",
+    sock_remote4 = "sock_common"."skc_daddr",
+    sock_local6 = "sock_common"."skc_v6_rcv_saddr",
+    sock_remote6 = "sock_common"."skc_v6_daddr",
+    sock_net = "sock_common"."skc_net.net",
+    sock_protocol = "sock"."sk_protocol",
+    sock_type = "sock"."sk_type",
+    sock_socket = "sock"."sk_socket",
+    sock_error = "sock"."sk_err",
+    tcp_copied = "tcp_sock"."copied_seq",
+    tcp_written = "tcp_sock"."write_seq",
+    net_inode = "net"."ns.inum",
+    socket_file = "socket"."file",
+    socket_sock = "socket"."sk",
+    socket_inode = "socket_alloc"."vfs_inode",
+    inode_number = "inode"."i_ino",
+    inode_mode = "inode"."i_mode",
+    unix_address = "unix_sock"."addr",
+    unix_peer = "unix_sock"."peer",
+    unix_address_length = "unix_address"."len",
+    unix_address_name = "unix_address"."name",
+    task_flags = "task_struct"."flags",
+    task_files = "task_struct"."files",
+    task_memory = "task_struct"."mm",
+    task_process = "task_struct"."tgid",
+    task_thread = "task_struct"."pid",
+    task_parent = "task_struct"."real_parent",
+    task_stack = "task_struct"."stack",
+    files_table = "files_struct"."fdt",
+    table_size = "fdtable"."max_fds",
+    table_files = "fdtable"."fd",
+    file_private = "file"."private_data",
+    file_inode = "file"."f_inode",
+    memory_arguments = "mm_struct"."arg_start",
+    memory_arguments_end = "mm_struct"."arg_end",
+    memory_environment = "mm_struct"."env_start",
+    memory_environment_end = "mm_struct"."env_end",
+}
+
+/// Other constants that the programs get at load.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// The agent's own process id: its connections are not looked at.
+    pub own_process: u32,
+    /// Entries of the control array.
+    pub controls: u32,
+    /// The reader is woken once this many bytes wait in the ring buffer.
+    pub wake_bytes: u32,
+    /// Inode number of the only network namespace to look at, 0 for all.
+    pub only_namespace: u32,
+    /// 1 if the kernel has the helper `bpf_task_pt_regs` (5.15); otherwise the registers are taken from the top of the
+    /// kernel stack.
+    pub task_registers: u32,
+    /// Size of a kernel stack in bytes; used where `task_registers` is 0.
+    pub stack_size: u32,
+    /// Size of `struct pt_regs` in bytes; used where `task_registers` is 0.
+    pub registers_size: u32,
+    /// Bits that hold the number of any CPU of this machine.
+    pub processor_bits: u32,
+}
+
+plain! {
+    Offsets = 40 * 4,
+    Settings = 32,
+}
+const _: () = assert!(Offsets::FIELDS.len() * 4 == size_of::<Offsets>());

@@ -1,0 +1,280 @@
+//! Loads the programs into the kernel and attaches them.
+
+use std::path::{Path, PathBuf};
+
+use aya::maps::{HashMap, Map, MapData, RingBuf};
+use aya::programs::{ProgramError, RawTracePoint, TracePoint};
+use aya::{Ebpf, EbpfLoader};
+use remora_abi::Plain;
+use remora_abi::offsets::Settings as Globals;
+
+use super::tier::{COMMON, Choice, Hook, Tier};
+use super::{Controls, KernelCounters, KernelTypes, ProbeError, btf};
+
+/// The programs, as `build.rs` built them.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/remora-ebpf"));
+/// Empty programs on the same hooks.
+static FLOOR: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/remora-floor"));
+
+/// What to attach, and the bounds of what it may hold.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Which tier.
+    pub tier: Choice,
+    /// Size of the ring buffer in bytes; rounded up to a power of two of at least a page.
+    pub ring_bytes: u32,
+    /// Connections followed at once.
+    pub max_connections: u32,
+    /// Look only at connections in this network namespace.
+    pub namespace: Option<PathBuf>,
+    /// Attach empty programs instead: what any agent on these hooks costs.
+    pub floor: bool,
+}
+
+/// The programs, attached. Dropping it detaches them.
+pub struct Probes {
+    ebpf: Ebpf,
+    /// The tier that was taken.
+    pub tier: Tier,
+    /// Better tiers that were tried, and why they could not be had.
+    pub refused: Vec<(Tier, String)>,
+    /// The hooks, for the log.
+    pub attached: Vec<String>,
+    /// Kernel fields that were not found.
+    pub missing_fields: Vec<String>,
+    controls: u32,
+}
+
+/// What the programs know about processes.
+pub struct ProcessTable(HashMap<MapData, u32, [u32; 2]>);
+
+impl ProcessTable {
+    /// Says what is special about a process. Ignores a full table: the process is then an ordinary one.
+    pub fn set(&mut self, pid: u32, process: remora_abi::maps::Process) -> bool {
+        self.0.insert(pid, [process.ignored, process.goid_offset], 0).is_ok()
+    }
+
+    /// Forgets a process that ended.
+    pub fn remove(&mut self, pid: u32) {
+        // Not there: nothing was special about it.
+        let _ = self.0.remove(&pid);
+    }
+}
+
+/// Attaches the first tier of the choice that this kernel has.
+///
+/// # Errors
+/// [`ProbeError`], each saying what to do.
+pub fn attach(settings: &Settings) -> Result<Probes, ProbeError> {
+    raise_memory_lock_limit();
+    let types = btf::resolve(Path::new(btf::VMLINUX))?;
+    let namespace = settings.namespace.as_deref().map(namespace_inode).transpose()?;
+    let mut refused = Vec::new();
+    for &tier in settings.tier.candidates() {
+        match attach_tier(settings, &types, namespace.unwrap_or(0), tier) {
+            Ok(mut probes) => {
+                probes.refused = refused;
+                return Ok(probes);
+            }
+            Err(Refusal::Tier(reason)) => refused.push((tier, reason)),
+            Err(Refusal::All(error)) => return Err(error),
+        }
+    }
+    Err(ProbeError::NoTier { choice: settings.tier, refused })
+}
+
+/// Why a tier was not attached: for a reason of its own, or one that holds for every tier.
+enum Refusal {
+    Tier(String),
+    All(ProbeError),
+}
+
+fn attach_tier(settings: &Settings, types: &KernelTypes, namespace: u32, tier: Tier) -> Result<Probes, Refusal> {
+    let ring_bytes = settings.ring_bytes.max(4096).next_power_of_two();
+    // Twice as many entries as connections, so that few share one.
+    let controls = settings.max_connections.max(1).next_power_of_two().saturating_mul(2).min(1 << 24);
+    let globals = Globals {
+        own_process: std::process::id(),
+        controls,
+        wake_bytes: (ring_bytes / 16).min(256 * 1024),
+        only_namespace: namespace,
+        task_registers: u32::from(has_task_registers()),
+        stack_size: kernel_stack_size(),
+        registers_size: types.registers_size,
+        processor_bits: processor_bits(),
+    };
+    let mut loader = EbpfLoader::new();
+    if !settings.floor {
+        loader
+            .override_global("OFFSETS", types.offsets.as_bytes(), true)
+            .override_global("SETTINGS", globals.as_bytes(), true)
+            .map_max_entries("RECORDS", ring_bytes)
+            .map_max_entries("CONNECTIONS", settings.max_connections)
+            .map_max_entries("CONTROLS", controls);
+    }
+    let object = if settings.floor { FLOOR } else { OBJECT };
+    let mut ebpf = loader.load(object).map_err(|error| Refusal::All(load_error(&error)))?;
+
+    let mut attached = Vec::new();
+    for hook in COMMON.iter().chain(tier.hooks()) {
+        attach_hook(&mut ebpf, *hook).map_err(|reason| match reason {
+            HookError::Privilege(action) => Refusal::All(ProbeError::Privilege { action }),
+            HookError::Other(reason) => Refusal::Tier(reason),
+        })?;
+        attached.push(match hook {
+            Hook::Raw(name) => (*name).to_owned(),
+            Hook::Exit { call, .. } => format!("sys_exit_{call}"),
+        });
+    }
+    Ok(Probes { ebpf, tier, refused: Vec::new(), attached, missing_fields: types.missing.clone(), controls })
+}
+
+enum HookError {
+    Privilege(String),
+    Other(String),
+}
+
+fn attach_hook(ebpf: &mut Ebpf, hook: Hook) -> Result<(), HookError> {
+    let (name, event) = match hook {
+        Hook::Raw(name) => (name, name.to_owned()),
+        Hook::Exit { call, program } => (program, format!("sys_exit_{call}")),
+    };
+    let fail = |error: &ProgramError| hook_error(&event, error);
+    let program =
+        ebpf.program_mut(name).ok_or_else(|| HookError::Other(format!("the object has no program `{name}`")))?;
+    match hook {
+        Hook::Raw(_) => {
+            let program: &mut RawTracePoint = program.try_into().map_err(|e| fail(&e))?;
+            program.load().map_err(|e| fail(&e))?;
+            program.attach(&event).map_err(|e| fail(&e))?;
+        }
+        Hook::Exit { .. } => {
+            let program: &mut TracePoint = program.try_into().map_err(|e| fail(&e))?;
+            if program.fd().is_err() {
+                program.load().map_err(|e| fail(&e))?;
+            }
+            program.attach("syscalls", &event).map_err(|e| fail(&e))?;
+        }
+    }
+    Ok(())
+}
+
+/// One sentence about why a hook could not be had.
+fn hook_error(event: &str, error: &ProgramError) -> HookError {
+    if let ProgramError::LoadError { io_error, verifier_log } = error {
+        if io_error.raw_os_error() == Some(libc::EPERM) {
+            return HookError::Privilege(format!("load the program for {event}"));
+        }
+        tracing::debug!(%verifier_log, "verifier's log for {event}");
+        let log = verifier_log.to_string();
+        let last = log.lines().rev().find(|line| !line.trim().is_empty() && !line.starts_with("processed")).unwrap_or("");
+        return HookError::Other(format!("the kernel refused the program for {event} ({io_error}): {last}"));
+    }
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        if let Some(io) = inner.downcast_ref::<std::io::Error>()
+            && matches!(io.raw_os_error(), Some(libc::EPERM | libc::EACCES))
+        {
+            return HookError::Privilege(format!("attach to {event}"));
+        }
+        text = format!("{text}: {inner}");
+        source = inner.source();
+    }
+    HookError::Other(format!("no {event} ({text})"))
+}
+
+fn load_error(error: &aya::EbpfError) -> ProbeError {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        if let Some(io) = inner.downcast_ref::<std::io::Error>()
+            && matches!(io.raw_os_error(), Some(libc::EPERM | libc::EACCES))
+        {
+            return ProbeError::Privilege { action: "create eBPF maps".to_owned() };
+        }
+        text = format!("{text}: {inner}");
+        source = inner.source();
+    }
+    ProbeError::Prepare(text)
+}
+
+impl Probes {
+    /// The ring buffer; once.
+    pub fn take_ring(&mut self) -> Option<RingBuf<MapData>> {
+        RingBuf::try_from(self.ebpf.take_map("RECORDS")?).ok()
+    }
+
+    /// The table of processes; once.
+    pub fn take_processes(&mut self) -> Option<ProcessTable> {
+        Some(ProcessTable(HashMap::try_from(self.ebpf.take_map("PROCESSES")?).ok()?))
+    }
+
+    /// The loss counters; once.
+    pub fn take_counters(&mut self) -> Option<KernelCounters> {
+        Some(KernelCounters::new(aya::maps::PerCpuArray::try_from(self.ebpf.take_map("LOSSES")?).ok()?))
+    }
+
+    /// The capture modes.
+    ///
+    /// # Errors
+    /// What `mmap` says.
+    pub fn controls(&self) -> std::io::Result<Controls> {
+        match self.ebpf.map("CONTROLS") {
+            Some(Map::Array(data)) => Controls::map(data.fd(), self.controls),
+            _ => Ok(Controls::none()),
+        }
+    }
+
+    /// `(name, verified instructions)` of each loaded program; `None` where the kernel does not tell (before 5.16).
+    #[must_use]
+    pub fn programs(&self) -> Vec<(String, Option<u32>)> {
+        self.ebpf
+            .programs()
+            .filter_map(|(name, program)| {
+                let info = program.info().ok()?;
+                Some((name.to_owned(), info.verified_instruction_count()))
+            })
+            .collect()
+    }
+}
+
+/// Before Linux 5.11 maps count against this limit.
+fn raise_memory_lock_limit() {
+    let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: a valid structure. A refusal shows when the maps are created, if it matters at all.
+    unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &limit) };
+}
+
+/// The inode number of a network namespace's file.
+fn namespace_inode(path: &Path) -> Result<u32, ProbeError> {
+    use std::os::unix::fs::MetadataExt;
+    let fail = |reason: String| ProbeError::Namespace { path: path.into(), reason };
+    let inode = std::fs::metadata(path).map_err(|e| fail(e.to_string()))?.ino();
+    u32::try_from(inode).map_err(|_| fail("not a namespace file".to_owned()))
+}
+
+/// Whether the kernel has `bpf_task_pt_regs` (5.15).
+fn has_task_registers() -> bool {
+    kernel_version() >= (5, 15)
+}
+
+/// The running kernel's `major.minor`.
+pub(super) fn kernel_version() -> (u32, u32) {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut parts = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+}
+
+/// `THREAD_SIZE`: 16 KiB on x86-64 and arm64 with 4 KiB pages (arch/*/include/asm/*). Where a kernel was built otherwise
+/// (KASAN), the registers found do not fit the system call, which is checked at each use and counted.
+fn kernel_stack_size() -> u32 {
+    16 * 1024
+}
+
+/// Bits that hold any CPU's number.
+fn processor_bits() -> u32 {
+    // SAFETY: a query without preconditions.
+    let configured = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_CONF) }.max(1);
+    u32::try_from(configured).unwrap_or(1).next_power_of_two().trailing_zeros()
+}

@@ -1,0 +1,18 @@
+//! Probes: what to attach, in which tier, and the loader.
+//!
+//! The tier is chosen by trying. All programs of a tier must load and attach, or the tier is refused with the reason,
+//! and the next is tried.
+
+mod btf;
+mod controls;
+mod counters;
+mod error;
+mod loader;
+mod tier;
+
+pub use btf::{KernelTypes, VMLINUX, resolve};
+pub use controls::Controls;
+pub use counters::KernelCounters;
+pub use error::ProbeError;
+pub use loader::{Probes, ProcessTable, Settings, attach};
+pub use tier::{Choice, Tier};
