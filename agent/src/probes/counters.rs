@@ -46,3 +46,23 @@ pub fn name(counter: Counter) -> &'static str {
         Counter::Pieces => "pieces_bytes",
     }
 }
+
+/// What a counter counts, in one sentence.
+#[must_use]
+pub fn description(counter: Counter) -> &'static str {
+    match counter {
+        Counter::Segments => "Reads and writes on observed connections.",
+        Counter::Bytes => "Bytes that these reads and writes moved.",
+        Counter::CapturedBytes => "Bytes that were copied.",
+        Counter::RingFull => "Records lost because the ring buffer was full.",
+        Counter::ConnectionsFull => "Connections not followed because the connection table was full.",
+        Counter::ReadFault => "Copies that failed because the process's memory could not be read.",
+        Counter::Unreachable => "Reads and writes whose bytes have no address in the process: counted, not copied.",
+        Counter::OverBudget => "Bytes beyond the capture budget: counted, not copied, and rarely needed.",
+        Counter::Ambiguous => "Reads and writes by two threads at once on one stream, so that bytes could not be placed.",
+        Counter::Compat => "Reads and writes of 32-bit processes: counted, not copied.",
+        Counter::Registers => "System calls whose saved registers could not be found.",
+        Counter::Reused => "Kernel sockets that were reused without their end having been seen.",
+        Counter::Pieces => "Bytes behind the last entry of an iovec that is followed: counted, not copied.",
+    }
+}

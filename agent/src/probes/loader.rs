@@ -259,8 +259,9 @@ fn has_task_registers() -> bool {
     kernel_version() >= (5, 15)
 }
 
-/// The running kernel's `major.minor`.
-pub(super) fn kernel_version() -> (u32, u32) {
+/// The running kernel's `(major, minor)`; zeros if it does not tell.
+#[must_use]
+pub fn kernel_version() -> (u32, u32) {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut parts = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0))

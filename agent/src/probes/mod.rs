@@ -12,7 +12,7 @@ mod tier;
 
 pub use btf::{KernelTypes, VMLINUX, resolve};
 pub use controls::Controls;
-pub use counters::KernelCounters;
+pub use counters::{KernelCounters, description as counter_description, name as counter_name};
 pub use error::ProbeError;
-pub use loader::{Probes, ProcessTable, Settings, attach};
+pub use loader::{Probes, ProcessTable, Settings, attach, kernel_version};
 pub use tier::{Choice, Tier};

@@ -1,0 +1,181 @@
+//! Coverage: what part of what the kernel saw became spans, and what was lost on the way, by name.
+//!
+//! Every counter is a metric `remora.coverage.NAME`, a cumulative sum; the log tells those of a loss at the end.
+
+use std::sync::Arc;
+
+use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::metrics::v1::{
+    AggregationTemporality, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric, number_data_point,
+};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use remora_abi::loss::Counter;
+use remora_exporters::Exporter;
+
+use crate::identity::Store;
+use crate::probes::{KernelCounters, counter_description, counter_name};
+use crate::protocol::Value;
+use crate::stream::{Counters, Snapshot};
+use crate::trace::attributes;
+
+/// One counter's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Point {
+    /// Without the prefix `remora.coverage.`.
+    pub name: &'static str,
+    /// What it counts.
+    pub description: &'static str,
+    /// `reason`, where one counter has several.
+    pub reason: Option<&'static str>,
+    /// Since the agent's start.
+    pub value: u64,
+    /// Something that should have become a span, or part of one, did not.
+    pub is_loss: bool,
+}
+
+/// All that is counted.
+pub struct Coverage {
+    kernel: Option<KernelCounters>,
+    shards: Vec<Arc<Counters>>,
+    store: Arc<Store>,
+    exporter: Option<Exporter>,
+    /// The agent's start, wall clock in nanoseconds.
+    start: u64,
+}
+
+impl Coverage {
+    /// Gathers these counters.
+    #[must_use]
+    pub fn new(
+        kernel: Option<KernelCounters>,
+        shards: Vec<Arc<Counters>>,
+        store: Arc<Store>,
+        exporter: Option<Exporter>,
+        start: u64,
+    ) -> Self {
+        Self { kernel, shards, store, exporter, start }
+    }
+
+    /// The present values.
+    #[must_use]
+    pub fn points(&self) -> Vec<Point> {
+        let mut points = Vec::new();
+        let mut add = |name, description, reason, value, is_loss| {
+            points.push(Point { name, description, reason, value, is_loss });
+        };
+        if let Some(values) = self.kernel.as_ref().and_then(KernelCounters::read) {
+            for (counter, value) in Counter::ALL.into_iter().zip(values) {
+                let measure = matches!(
+                    counter,
+                    Counter::Segments | Counter::Bytes | Counter::CapturedBytes | Counter::OverBudget
+                );
+                add(counter_name(counter), counter_description(counter), None, value, !measure);
+            }
+        }
+        let mut sum = Snapshot::default();
+        for shard in &self.shards {
+            sum.add(&shard.snapshot());
+        }
+        for (name, value, description) in sum.list() {
+            let measure = matches!(name, "connections" | "exchanges" | "held_segments" | "gap_bytes");
+            add(name, description.trim(), None, value, !measure);
+        }
+        let identities = self.store.counters();
+        add("processes_evicted", "Processes forgotten because there were too many.", None, identities.evicted, true);
+        if let Some(exporter) = &self.exporter {
+            let statistics = exporter.statistics().traces;
+            add("spans_exported", "Spans that the destination took.", None, statistics.exported, false);
+            for (reason, value) in statistics.dropped.by_reason() {
+                add("spans_dropped", "Spans that did not reach the destination.", Some(reason), value, true);
+            }
+        }
+        points
+    }
+
+    /// The present values as metrics, at `now` (wall clock in nanoseconds).
+    #[must_use]
+    pub fn metrics(&self, now: u64) -> ResourceMetrics {
+        let mut metrics: Vec<Metric> = Vec::new();
+        for point in self.points() {
+            let name = format!("remora.coverage.{}", point.name);
+            let reason = point.reason.map(|reason| ("reason", Value::Text(reason.into())));
+            let data = NumberDataPoint {
+                attributes: attributes(reason),
+                start_time_unix_nano: self.start,
+                time_unix_nano: now,
+                value: Some(number_data_point::Value::AsInt(i64::try_from(point.value).unwrap_or(i64::MAX))),
+                ..NumberDataPoint::default()
+            };
+            if let Some(metric::Data::Sum(sum)) =
+                metrics.last_mut().filter(|last| last.name == name).and_then(|last| last.data.as_mut())
+            {
+                sum.data_points.push(data);
+                continue;
+            }
+            metrics.push(Metric {
+                name,
+                description: point.description.to_owned(),
+                unit: if point.name.contains("bytes") { "By" } else { "1" }.to_owned(),
+                data: Some(metric::Data::Sum(Sum {
+                    data_points: vec![data],
+                    aggregation_temporality: AggregationTemporality::Cumulative as i32,
+                    is_monotonic: true,
+                })),
+                ..Metric::default()
+            });
+        }
+        let scope = InstrumentationScope {
+            name: "remora".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..InstrumentationScope::default()
+        };
+        ResourceMetrics {
+            resource: Some(self.resource()),
+            scope_metrics: vec![ScopeMetrics { scope: Some(scope), metrics, ..ScopeMetrics::default() }],
+            ..ResourceMetrics::default()
+        }
+    }
+
+    /// The agent itself.
+    fn resource(&self) -> Resource {
+        let text = |text: &str| Value::Text(text.to_owned().into());
+        let mut own: Vec<KeyValue> = attributes([
+            ("service.name", text("remora")),
+            ("service.version", text(env!("CARGO_PKG_VERSION"))),
+            ("process.pid", Value::Integer(std::process::id().into())),
+        ]);
+        own.extend(attributes(self.store.host().attributes()));
+        Resource { attributes: own, ..Resource::default() }
+    }
+
+    /// One line for the log: what was seen, and every loss there was.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let points = self.points();
+        let value = |name| points.iter().filter(|p| p.name == name).map(|p| p.value).sum::<u64>();
+        let mut line = format!(
+            "{} segments, {} bytes seen and {} copied, {} connections, {} exchanges told, {} spans exported; ",
+            value("segments"),
+            value("bytes"),
+            value("captured_bytes"),
+            value("connections"),
+            value("exchanges"),
+            value("spans_exported"),
+        );
+        let losses: Vec<String> = points
+            .iter()
+            .filter(|point| point.is_loss && point.value > 0)
+            .map(|point| match point.reason {
+                Some(reason) => format!("{} ({reason}) {}", point.name, point.value),
+                None => format!("{} {}", point.name, point.value),
+            })
+            .collect();
+        if losses.is_empty() {
+            line.push_str("nothing lost");
+        } else {
+            line.push_str("not covered: ");
+            line.push_str(&losses.join(", "));
+        }
+        line
+    }
+}

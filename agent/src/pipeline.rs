@@ -1,0 +1,365 @@
+//! The way of the data, put together: `remora run`, `remora record` and `remora replay`.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use remora_exporters::{Exporter, Scope};
+
+use crate::capture::file::{FileError, Preamble, Reader, Writer};
+use crate::capture::{Dispatcher, Live, Record, Ring};
+use crate::clock;
+use crate::config::Config;
+use crate::coverage::Coverage;
+use crate::identity::{Host, Store};
+use crate::probes::{self, Controls, Probes};
+use crate::protocol::Registry;
+use crate::stream::{Counters, Limits, Shard, Shards, Sink, Told};
+use crate::trace::{Ids, SCHEMA, Spans};
+
+/// Time in which a run has to end once it is told to.
+const END: Duration = Duration::from_millis(1_900);
+/// What of it is the exporter's.
+const FLUSH: Duration = Duration::from_millis(1_300);
+/// How long the reader sleeps at most when nothing happens.
+const IDLE: Duration = Duration::from_millis(50);
+/// A connection silent for so long is forgotten. Nanoseconds.
+const IDLE_CONNECTION: u64 = 3_600_000_000_000;
+/// Time that a replay's last spans have to be delivered.
+const REPLAY_FLUSH: Duration = Duration::from_secs(30);
+/// Spans that may wait for the exporter before a replay pauses.
+const REPLAY_QUEUE: u64 = 16_384;
+
+/// What ends a live run.
+pub enum Until {
+    /// SIGTERM or SIGINT.
+    Signal,
+    /// The same, or when so many seconds have passed.
+    Seconds(u64),
+}
+
+impl From<Option<u64>> for Until {
+    fn from(seconds: Option<u64>) -> Self {
+        seconds.map_or(Until::Signal, Until::Seconds)
+    }
+}
+
+/// `remora run`: watches this host and exports, until told to end.
+///
+/// # Errors
+/// If nothing can be attached, or the configuration cannot be used.
+pub async fn run(config: Config, until: Until) -> Result<()> {
+    let exporter = start_exporter(&config)?;
+    let probes = attach(&config)?;
+    let store = store(&config);
+    let seed = Ids::random_seed().context("no random bytes for trace ids")?;
+    let clock_offset = Arc::new(AtomicI64::new(clock::offset()));
+    let sink = || -> Box<dyn Sink> {
+        Box::new(Spans::new(exporter.clone(), Arc::clone(&store), Ids::new(seed), Arc::clone(&clock_offset)))
+    };
+    live(&config, probes, &store, Some(exporter.clone()), &clock_offset, None, sink, until).await
+}
+
+/// `remora record`: watches this host and writes what it saw to `path`, until told to end.
+///
+/// # Errors
+/// If nothing can be attached, or the file cannot be written.
+pub async fn record(config: Config, path: &Path, until: Until) -> Result<()> {
+    let probes = attach(&config)?;
+    let store = store(&config);
+    let clock_offset = Arc::new(AtomicI64::new(clock::offset()));
+    let preamble = Preamble {
+        clock_offset: clock_offset.load(Ordering::Relaxed),
+        seed: Ids::random_seed().context("no random bytes for trace ids")?,
+        host: store.host().clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let writer = Writer::create(path, &preamble)?;
+    // The rest of the way works too: it is what tells the programs which bytes are worth copying.
+    live(&config, probes, &store, None, &clock_offset, Some(writer), || Box::new(Nobody), until).await
+}
+
+/// Exchanges that nobody wants to hear of.
+struct Nobody;
+
+impl Sink for Nobody {
+    fn tell(&mut self, _: Told<'_>) {}
+    fn flush(&mut self) {}
+}
+
+/// `remora replay`: the way of the data from a recorded file. Needs no privileges.
+///
+/// # Errors
+/// If the file cannot be read to its end, or the configuration cannot be used.
+pub async fn replay(config: Config, path: &Path) -> Result<()> {
+    let mut reader = Reader::open(path)?;
+    let exporter = start_exporter(&config)?;
+    let preamble = reader.preamble.clone();
+    let store = Arc::new(Store::new(preamble.host, config.identity.clone()));
+    let clock_offset = Arc::new(AtomicI64::new(preamble.clock_offset));
+    let sink = || -> Box<dyn Sink> {
+        let ids = Ids::new(preamble.seed);
+        Box::new(Spans::new(exporter.clone(), Arc::clone(&store), ids, Arc::clone(&clock_offset)))
+    };
+    let (shards, counters) = shards(&config, &Controls::none(), sink)?;
+    let mut dispatcher = Dispatcher::new(Arc::clone(&store), Some(shards), None, None);
+
+    let waiting = exporter.clone();
+    let began = Instant::now();
+    // A thread of its own: it may pause, and the exporter's tasks go on meanwhile.
+    let work = tokio::task::spawn_blocking(move || {
+        let mut now = 0;
+        let mut turned = 0;
+        let end = reader.read(|bytes| {
+            dispatcher.record(bytes);
+            now = now.max(Record::time(bytes).unwrap_or(0));
+            // The recording's own time decides what counts as silence.
+            if now - turned >= 10_000_000 {
+                turned = now;
+                dispatcher.turn(now);
+                while waiting.statistics().traces.queued > REPLAY_QUEUE {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+        });
+        let finished = dispatcher.finish(now);
+        end.and_then(|records| finished.map(|_| records))
+    });
+    let end: Result<u64, FileError> = work.await.context("the replay was interrupted")?;
+    let elapsed = began.elapsed();
+
+    let coverage = Coverage::new(None, counters, store, Some(exporter.clone()), clock::wall());
+    exporter.metrics(vec![coverage.metrics(clock::wall())]);
+    exporter.shutdown(REPLAY_FLUSH).await;
+    tracing::info!("{}", coverage.summary());
+    let records = end?;
+    tracing::info!(
+        "replayed {records} records in {:.3} s: {:.0} a second",
+        elapsed.as_secs_f64(),
+        records as f64 / elapsed.as_secs_f64().max(1e-9)
+    );
+    Ok(())
+}
+
+/// A live run: from attached probes to the end.
+#[allow(clippy::too_many_arguments, reason = "it is where all parts meet, and called from two places")]
+async fn live(
+    config: &Config,
+    mut probes: Probes,
+    store: &Arc<Store>,
+    exporter: Option<Exporter>,
+    clock_offset: &AtomicI64,
+    writer: Option<Writer>,
+    sink: impl Fn() -> Box<dyn Sink>,
+    until: Until,
+) -> Result<()> {
+    let missing = || anyhow!("a map of the eBPF programs is missing: this build is broken, please report it");
+    let controls = probes.controls().context("the capture modes could not be mapped")?;
+    let ring = Ring::new(probes.take_ring().ok_or_else(missing)?);
+    let live = Live::new(probes.take_processes().ok_or_else(missing)?, controls.clone());
+    let kernel = probes.take_counters().ok_or_else(missing)?;
+    let (shards, counters) = shards(config, &controls, sink)?;
+    let coverage = Coverage::new(Some(kernel), counters, Arc::clone(store), exporter.clone(), clock::wall());
+    let mut dispatcher = Dispatcher::new(Arc::clone(store), Some(shards), Some(live), writer);
+    let processes = dispatcher.learn_processes().context("cannot list /proc")?;
+    release_memory();
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let reader = spawn_reader(ring, dispatcher, Arc::clone(store), Arc::clone(&stop))?;
+    tracing::info!(
+        tier = %probes.tier,
+        hooks = probes.attached.join(","),
+        processes,
+        "ready{}",
+        not_attached(&probes)
+    );
+
+    let mut metrics = tokio::time::interval(config.metrics.interval());
+    metrics.tick().await;
+    let mut clocks = tokio::time::interval(Duration::from_secs(10));
+    let end = end(until);
+    tokio::pin!(end);
+    loop {
+        tokio::select! {
+            reason = &mut end => {
+                tracing::info!("ending: {}", reason?);
+                break;
+            }
+            _ = metrics.tick() => {
+                if let Some(exporter) = &exporter {
+                    exporter.metrics(vec![coverage.metrics(clock::wall())]);
+                }
+            }
+            _ = clocks.tick() => {
+                // Where somebody set the clock, spans follow it.
+                let offset = clock::offset();
+                if (offset - clock_offset.load(Ordering::Relaxed)).abs() > 1_000_000 {
+                    clock_offset.store(offset, Ordering::Relaxed);
+                }
+            }
+            () = tokio::time::sleep(Duration::from_millis(500)) => {
+                if reader.is_finished() {
+                    break;
+                }
+            }
+        }
+    }
+
+    let began = Instant::now();
+    // Detached first: what is in the ring buffer then is all that will come.
+    drop(probes);
+    stop.store(true, Ordering::Release);
+    let recorded = tokio::task::spawn_blocking(move || reader.join())
+        .await
+        .context("the reader could not be waited for")?
+        .map_err(|_| anyhow!("the reader's thread panicked; please report it"))?;
+    if let Some(exporter) = exporter {
+        exporter.metrics(vec![coverage.metrics(clock::wall())]);
+        exporter.shutdown(FLUSH.min(END.saturating_sub(began.elapsed()))).await;
+    }
+    tracing::info!("{}", coverage.summary());
+    let records = recorded?;
+    if records > 0 {
+        tracing::info!("{records} records written");
+    }
+    Ok(())
+}
+
+/// What the ready line says of hooks that could not be had.
+fn not_attached(probes: &Probes) -> String {
+    let mut text = String::new();
+    for (tier, reason) in &probes.refused {
+        text.push_str(&format!("; not {tier}: {reason}"));
+    }
+    if !probes.missing_fields.is_empty() {
+        text.push_str(&format!("; kernel fields not found: {}", probes.missing_fields.join(", ")));
+    }
+    text
+}
+
+/// Reads records until told to stop; then what is left, and tells what is in flight.
+fn spawn_reader(
+    mut ring: Ring,
+    mut dispatcher: Dispatcher,
+    store: Arc<Store>,
+    stop: Arc<AtomicBool>,
+) -> Result<JoinHandle<Result<u64, FileError>>> {
+    /// Records after which the time is looked at.
+    const TURN: usize = 4096;
+    /// How often ended processes are forgotten.
+    const SWEEP: Duration = Duration::from_secs(5);
+    let work = move || {
+        let mut swept = Instant::now();
+        loop {
+            let ending = stop.load(Ordering::Acquire);
+            while ring.drain(TURN, |record| dispatcher.record(record)) == TURN {
+                dispatcher.turn(clock::monotonic());
+            }
+            dispatcher.turn(clock::monotonic());
+            if let Some(error) = dispatcher.take_failure() {
+                return Err(error);
+            }
+            if ending {
+                return dispatcher.finish(clock::monotonic());
+            }
+            if swept.elapsed() > SWEEP {
+                swept = Instant::now();
+                store.sweep(clock::monotonic());
+            }
+            if let Err(error) = ring.wait(IDLE) {
+                tracing::error!("the ring buffer cannot be waited for: {error}");
+                return dispatcher.finish(clock::monotonic());
+            }
+        }
+    };
+    std::thread::Builder::new().name("reader".to_owned()).spawn(work).context("the reader's thread did not start")
+}
+
+fn shards(
+    config: &Config,
+    controls: &Controls,
+    sink: impl Fn() -> Box<dyn Sink>,
+) -> Result<(Shards, Vec<Arc<Counters>>)> {
+    let registry = Arc::new(Registry::new(config.http.clone()));
+    let many = config.capture.shards().max(1);
+    let limits = Limits {
+        connections: (config.probes.max_connections as usize).div_ceil(many),
+        idle: IDLE_CONNECTION,
+    };
+    let mut counters = Vec::new();
+    let mut all: Vec<Shard> = (0..many)
+        .map(|_| {
+            let own = Arc::new(Counters::default());
+            counters.push(Arc::clone(&own));
+            Shard::new(Arc::clone(&registry), controls.clone(), own, sink(), limits)
+        })
+        .collect();
+    let shards = match all.pop() {
+        Some(only) if all.is_empty() => Shards::inline(only),
+        last => Shards::threads(all.into_iter().chain(last).collect()).context("a shard's thread did not start")?,
+    };
+    Ok((shards, counters))
+}
+
+fn start_exporter(config: &Config) -> Result<Exporter> {
+    let scope = Scope {
+        name: "remora".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        schema_url: SCHEMA.to_owned(),
+    };
+    Ok(Exporter::start(config.export.clone(), scope)?)
+}
+
+fn attach(config: &Config) -> Result<Probes> {
+    let settings = probes::Settings {
+        tier: config.probes.tier,
+        ring_bytes: config.probes.ring_bytes,
+        max_connections: config.probes.max_connections,
+        namespace: config.probes.netns.clone(),
+        floor: false,
+    };
+    Ok(probes::attach(&settings)?)
+}
+
+fn store(config: &Config) -> Arc<Store> {
+    Arc::new(Store::new(Host::read(Path::new("/")), config.identity.clone()))
+}
+
+/// Resolves when the run shall end; why.
+async fn end(until: Until) -> Result<&'static str> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be awaited")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be awaited")?;
+    let time = async {
+        match until {
+            Until::Signal => std::future::pending().await,
+            Until::Seconds(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
+        }
+    };
+    Ok(tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+        () = time => "the time is over",
+    })
+}
+
+/// Waits for the end without doing anything (`OTEL_SDK_DISABLED`).
+///
+/// # Errors
+/// If signals cannot be awaited.
+pub async fn idle(until: Until) -> Result<()> {
+    tracing::info!("OTEL_SDK_DISABLED is set: nothing is attached and nothing exported; waiting for the end");
+    end(until).await.map(|_| ())
+}
+
+/// Gives memory back that the start has used (the kernel's types, the programs' object).
+fn release_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: no preconditions.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}

@@ -1,0 +1,135 @@
+//! Exchanges: a request paired with its response, and how it describes itself to OpenTelemetry.
+
+use std::borrow::Cow;
+use std::fmt::Debug;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Who executes: a goroutine where there is one, else a thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Unit {
+    /// Process id in the initial PID namespace.
+    pub process: u32,
+    /// Thread id in the initial PID namespace.
+    pub thread: u32,
+    /// Goroutine id, or 0.
+    pub goroutine: u64,
+}
+
+/// A time and who acted then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// `CLOCK_MONOTONIC`, nanoseconds.
+    pub time: u64,
+    /// Who moved the bytes.
+    pub unit: Unit,
+}
+
+/// Which end of a connection the observed process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It sends requests.
+    Client,
+    /// It answers them.
+    Server,
+}
+
+/// One end's address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// TCP or UDP.
+    Inet(SocketAddr),
+    /// A unix socket's path (abstract ones begin with `@`), empty if it has none.
+    Unix(Arc<str>),
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Request and response were seen to their ends.
+    Complete,
+    /// The connection ended before the response did; the kernel's error number, 0 for an orderly end.
+    ConnectionClosed(u32),
+    /// The process that owned the connection ended first.
+    ProcessGone,
+    /// The response passed, but what it said was not captured.
+    ResponseLost,
+    /// The agent stopped, or forgot the silent connection, while it was in flight.
+    Unfinished,
+}
+
+/// A request paired with its response, or with the reason why there is none.
+#[derive(Debug)]
+pub struct Exchange {
+    /// First byte of the request, and the unit of execution that wrote (client) or read (server) it.
+    pub start: Moment,
+    /// First byte of the (final) response, `CLOCK_MONOTONIC` nanoseconds.
+    pub first_byte: Option<u64>,
+    /// Last byte of the response, or the moment it became clear that there will be none.
+    pub end: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What the protocol knows.
+    pub detail: Box<dyn Detail>,
+}
+
+/// What a protocol knows of an exchange.
+pub trait Detail: Send + Debug {
+    /// The exchange in OpenTelemetry's words.
+    fn describe(&self, exchange: &Exchange, scene: &Scene<'_>) -> Description;
+}
+
+/// What is known of the connection that an exchange was on.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene<'a> {
+    /// Which end the observed process is.
+    pub role: Role,
+    /// Its own address.
+    pub local: &'a Endpoint,
+    /// The other end's address.
+    pub remote: &'a Endpoint,
+}
+
+/// An attribute's value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// UTF-8 text.
+    Text(Cow<'static, str>),
+    /// A whole number.
+    Integer(i64),
+    /// A number; durations are seconds.
+    Float(f64),
+    /// Yes or no.
+    Flag(bool),
+    /// Several texts.
+    List(Vec<String>),
+}
+
+/// A key from the semantic conventions and its value.
+pub type Attribute = (&'static str, Value);
+
+/// W3C trace context, as a request carried it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceParent {
+    /// Not all zero.
+    pub trace: [u8; 16],
+    /// Not all zero.
+    pub span: [u8; 8],
+    /// Bit 0: sampled.
+    pub flags: u8,
+    /// `tracestate`, as it came.
+    pub state: Option<Box<str>>,
+}
+
+/// A span's contents, without identity and times.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Description {
+    /// Low-cardinality span name.
+    pub name: String,
+    /// Attributes by the semantic conventions.
+    pub attributes: Vec<Attribute>,
+    /// `Some` sets the span's status to error; the text is the status message, possibly empty.
+    pub error: Option<Cow<'static, str>>,
+    /// Trace context that the request carried.
+    pub parent: Option<TraceParent>,
+}

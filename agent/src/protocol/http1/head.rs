@@ -1,0 +1,221 @@
+//! Heads: start line and field lines (RFC 9112, 2 to 5), whole or cut off.
+//!
+//! A head whose end was not captured still gives what was seen of it, so this reads line by line and takes only the
+//! fields that someone needs; a field line that is cut off counts as not seen. Lone LF line ends and obs-fold are
+//! tolerated, because real senders use them.
+
+use memchr::{memchr, memchr_iter, memrchr};
+
+use super::body::Framing;
+
+/// A head longer than this is given up.
+pub(super) const MAX_HEAD: usize = 64 * 1024;
+/// Longest method that is taken for one.
+pub(super) const MAX_METHOD: usize = 64;
+/// Field lines of `tracestate` that are joined.
+const MAX_TRACESTATES: usize = 4;
+
+/// A request's head.
+#[derive(Debug, Default)]
+pub(super) struct Request<'a> {
+    /// A token, perhaps unknown.
+    pub method: &'a [u8],
+    /// As it was sent.
+    pub target: &'a [u8],
+    /// The target's end was not seen.
+    pub target_cut: bool,
+    /// HTTP/1.x, if it was seen.
+    pub minor: Option<u8>,
+    /// How long the body is.
+    pub framing: Framing,
+    /// `Expect: 100-continue`
+    pub expects_continue: bool,
+    /// `Host`
+    pub host: Option<&'a [u8]>,
+    /// `User-Agent`
+    pub user_agent: Option<&'a [u8]>,
+    /// `Upgrade`
+    pub upgrade: Option<&'a [u8]>,
+    /// `Forwarded` (RFC 7239), the first one.
+    pub forwarded: Option<&'a [u8]>,
+    /// `X-Forwarded-For`, the first one.
+    pub forwarded_for: Option<&'a [u8]>,
+    /// `X-Forwarded-Host`
+    pub forwarded_host: Option<&'a [u8]>,
+    /// `X-Forwarded-Proto`
+    pub forwarded_proto: Option<&'a [u8]>,
+    /// `traceparent`
+    pub traceparent: Option<&'a [u8]>,
+    /// There are several `traceparent` that do not agree.
+    pub traceparent_ambiguous: bool,
+    /// `tracestate`, in order.
+    pub tracestate: [Option<&'a [u8]>; MAX_TRACESTATES],
+}
+
+/// A response's head.
+#[derive(Debug, Default)]
+pub(super) struct Response<'a> {
+    /// Three digits.
+    pub status: u16,
+    /// HTTP/1.x
+    pub minor: u8,
+    /// How long the body is, if status and method allow for one.
+    pub framing: Framing,
+    /// `Upgrade`
+    pub upgrade: Option<&'a [u8]>,
+}
+
+/// Where the head in `bytes` ends (behind its empty line), looking from `from` on. What lies before `from` has been
+/// searched already.
+pub(super) fn end(bytes: &[u8], from: usize) -> Option<usize> {
+    // The line feed before an empty line may be among the bytes that were searched.
+    let from = from.saturating_sub(2);
+    for feed in memchr_iter(b'\n', &bytes[from..]) {
+        match &bytes[from + feed + 1..] {
+            [b'\n', ..] => return Some(from + feed + 2),
+            [b'\r', b'\n', ..] => return Some(from + feed + 3),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Reads a request's head; `whole` says that it ends with its empty line. `None` if it is not one, or if not even method
+/// and target were seen.
+pub(super) fn request(bytes: &[u8], whole: bool) -> Option<Request<'_>> {
+    let (line, fields) = start_line(bytes);
+    let mut head = request_line(line, whole || fields.is_some())?;
+    for (name, value) in Fields(fields.unwrap_or_default()) {
+        if head.framing.take(name, value) {
+            continue;
+        }
+        match name.len() {
+            4 if is(name, b"host") => _ = head.host.get_or_insert(value),
+            6 if is(name, b"expect") => head.expects_continue |= is(value, b"100-continue"),
+            7 if is(name, b"upgrade") => _ = head.upgrade.get_or_insert(value),
+            9 if is(name, b"forwarded") => _ = head.forwarded.get_or_insert(value),
+            10 if is(name, b"user-agent") => _ = head.user_agent.get_or_insert(value),
+            10 if is(name, b"tracestate") => {
+                if let Some(free) = head.tracestate.iter_mut().find(|slot| slot.is_none()) {
+                    *free = Some(value);
+                }
+            }
+            11 if is(name, b"traceparent") => {
+                head.traceparent_ambiguous |= *head.traceparent.get_or_insert(value) != value;
+            }
+            15 if is(name, b"x-forwarded-for") => _ = head.forwarded_for.get_or_insert(value),
+            16 if is(name, b"x-forwarded-host") => _ = head.forwarded_host.get_or_insert(value),
+            17 if is(name, b"x-forwarded-proto") => _ = head.forwarded_proto.get_or_insert(value),
+            _ => {}
+        }
+    }
+    Some(head)
+}
+
+/// Reads a response's head, whole or cut off. `None` if it is not one, or if its status was not seen.
+pub(super) fn response(bytes: &[u8]) -> Option<Response<'_>> {
+    let (line, fields) = start_line(bytes);
+    let line = line.strip_prefix(b"HTTP/1.")?;
+    let &[minor @ b'0'..=b'9', b' ', ref rest @ ..] = line else { return None };
+    let rest = rest.trim_ascii_start();
+    let &[a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', ref rest @ ..] = rest else { return None };
+    if !matches!(rest.first(), None | Some(b' ' | b'\t' | b'\r')) {
+        return None;
+    }
+    let [a, b, c] = [a, b, c].map(|digit| u16::from(digit - b'0'));
+    let mut head = Response { status: a * 100 + b * 10 + c, minor: minor - b'0', ..Response::default() };
+    for (name, value) in Fields(fields.unwrap_or_default()) {
+        if !head.framing.take(name, value) && is(name, b"upgrade") {
+            head.upgrade.get_or_insert(value);
+        }
+    }
+    Some(head)
+}
+
+/// Reads a request line (RFC 9112, 3). Without its end (`whole` is false) the version may be missing, and the target be
+/// cut off. Spaces in the target are wrong but happen; they are kept.
+pub(super) fn request_line(line: &[u8], whole: bool) -> Option<Request<'_>> {
+    let space = memchr(b' ', line)?;
+    let method = &line[..space];
+    if method.is_empty() || method.len() > MAX_METHOD || !method.iter().all(|&byte| is_token(byte)) {
+        return None;
+    }
+    let rest = line[space..].strip_suffix(b"\r").unwrap_or(&line[space..]).trim_ascii_start();
+    let rest = if whole { rest.trim_ascii_end() } else { rest };
+    let head = Request { method, ..Request::default() };
+    let (target, version) = match memrchr(b' ', rest) {
+        Some(space) => (rest[..space].trim_ascii_end(), &rest[space + 1..]),
+        None => (rest, &rest[rest.len()..]),
+    };
+    match version {
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'0'..=b'9'] if !target.is_empty() => {
+            Some(Request { target, minor: Some(minor - b'0'), ..head })
+        }
+        _ if whole || rest.is_empty() => None,
+        // ` HTT`: the target is over, the version is not.
+        _ if target.len() < rest.len() && b"HTTP/1.".starts_with(version) => Some(Request { target, ..head }),
+        _ => Some(Request { target: rest, target_cut: true, ..head }),
+    }
+}
+
+/// RFC 9110, 5.6.2
+pub(super) fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        )
+}
+
+/// Is `text`, in any case, `lower`?
+pub(super) fn is(text: &[u8], lower: &[u8]) -> bool {
+    text.eq_ignore_ascii_case(lower)
+}
+
+/// The start line, and what follows it if its end was seen.
+fn start_line(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match memchr(b'\n', bytes) {
+        Some(feed) => (&bytes[..feed], Some(&bytes[feed + 1..])),
+        None => (bytes, None),
+    }
+}
+
+/// Field lines (RFC 9112, 5) as name and value; folded ones in one piece, with the line ends inside the value.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let mut end = memchr(b'\n', self.0)?;
+            if self.0[..end].trim_ascii().is_empty() {
+                return None;
+            }
+            // RFC 9112, 5.2: a line that begins with white space continues the one before.
+            while let Some(b' ' | b'\t') = self.0.get(end + 1) {
+                end += 1 + memchr(b'\n', &self.0[end + 1..])?;
+            }
+            let line = &self.0[..end];
+            self.0 = &self.0[end + 1..];
+            if let Some(colon) = memchr(b':', line)
+                && colon > 0
+            {
+                return Some((line[..colon].trim_ascii(), line[colon + 1..].trim_ascii()));
+            }
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Tests of whole connections.
+
+mod attributes;
+mod framing;
+mod inference;
+mod loss;
+mod properties;
+mod support;

@@ -1,0 +1,340 @@
+//! One connection: its segments placed in order, its protocol found, its parser fed.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use remora_abi::maps::{Control, MODE_FRAMES, MODE_HEADS, MODE_OFF};
+use remora_abi::record::{
+    AF_INET, AF_INET6, AMBIGUOUS, Close, END_OF_STREAM, OPEN_MIDSTREAM, Open, READ, ROLE_CLIENT, ROLE_SERVER, RUN_START,
+    Segment,
+};
+
+use super::Counters;
+use super::inference::{Outcome, Pending, Search};
+use super::reorder::Reorder;
+use crate::probes::Controls;
+use crate::protocol::{Chunk, End, Endpoint, Exchange, Interest, Moment, Parser, Registry, Role, Stream, Unit};
+
+/// What is known of a connection apart from its bytes.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Its number.
+    pub id: u64,
+    /// The process of its first segment.
+    pub process: u32,
+    /// This end.
+    pub local: Endpoint,
+    /// The other end.
+    pub remote: Endpoint,
+    /// As far as the kernel knows it; the protocol knows better.
+    pub role: Option<Role>,
+    /// Bytes passed before the first that is known.
+    pub midstream: bool,
+}
+
+/// Where a connection stands.
+enum Stage {
+    Searching(Search),
+    Parsing(Box<dyn Parser>),
+    /// Nothing is to be had of it.
+    Off,
+}
+
+/// A connection and all that is kept for it.
+pub struct Connection {
+    /// What is known of it.
+    pub facts: Facts,
+    stage: Stage,
+    /// Where the next byte of each stream is expected; `None` before the first.
+    read: Option<u64>,
+    written: Option<u64>,
+    reorder: Reorder,
+    control: Control,
+    /// Who moved bytes last, and when.
+    pub last: Moment,
+    /// The kernel said that it is over.
+    closed: Option<(u64, u32)>,
+    /// Number of the next exchange.
+    pub exchanges: u64,
+}
+
+/// What a connection needs of its shard while it works.
+pub struct Room<'a> {
+    pub registry: &'a Registry,
+    pub controls: &'a Controls,
+    pub counters: &'a Counters,
+    pub out: &'a mut Vec<Exchange>,
+}
+
+/// How long a connection that was broken lingers: what had arrived before may still be read. Nanoseconds.
+const LINGER: u64 = 300_000_000;
+
+impl Connection {
+    /// A connection that begins to be looked at.
+    #[must_use]
+    pub fn new(open: &Open) -> Self {
+        let role = match open.role {
+            ROLE_CLIENT => Some(Role::Client),
+            ROLE_SERVER => Some(Role::Server),
+            _ => None,
+        };
+        let unit = Unit { process: open.process, ..Unit::default() };
+        Self {
+            facts: Facts {
+                id: open.connection,
+                process: open.process,
+                local: endpoint(open, &open.local, open.local_port),
+                remote: endpoint(open, &open.remote, open.remote_port),
+                role,
+                midstream: open.flags & OPEN_MIDSTREAM != 0,
+            },
+            stage: Stage::Searching(Search::default()),
+            read: None,
+            written: None,
+            reorder: Reorder::default(),
+            control: Control { connection: open.connection, ..Control::default() },
+            last: Moment { time: open.header.time, unit },
+            closed: None,
+            exchanges: 0,
+        }
+    }
+
+    /// The next segment, in the order in which the kernel told them.
+    pub fn segment(&mut self, segment: &Segment, payload: &[u8], room: &mut Room<'_>) {
+        if segment.direction == READ && self.reorder.must_wait(segment, self.seen_written()) {
+            Counters::bump(&room.counters.held_segments, 1);
+            self.reorder.hold(*segment, payload);
+            return;
+        }
+        self.place(segment, payload, room);
+        self.release(segment.header.time, room);
+    }
+
+    /// How far the written stream has been seen. A connection of which nothing was written yet has been seen up to its
+    /// beginning.
+    fn seen_written(&self) -> Option<u64> {
+        Some(self.written.unwrap_or(0))
+    }
+
+    /// Goes on with segments that need not wait any more.
+    fn release(&mut self, now: u64, room: &mut Room<'_>) {
+        while let Some((segment, payload)) = self.reorder.ready(self.seen_written(), now) {
+            self.place(&segment, &payload, room);
+        }
+    }
+
+    /// Places a segment in its stream: what is missing before it becomes a gap, what was there already is dropped.
+    fn place(&mut self, segment: &Segment, payload: &[u8], room: &mut Room<'_>) {
+        let unit = Unit { process: segment.process, thread: segment.thread, goroutine: segment.goroutine };
+        let at = Moment { time: segment.header.time, unit };
+        self.last = at;
+        if segment.flags & AMBIGUOUS != 0 {
+            return;
+        }
+        let reading = segment.direction == READ;
+        if segment.flags & END_OF_STREAM != 0 {
+            self.stream_end(reading, at, room);
+            return;
+        }
+        let first = self.read.is_none() && self.written.is_none();
+        let expected = if reading { &mut self.read } else { &mut self.written };
+        // Bytes before the first segment of a connection that was seen from its birth are missing; of one that was
+        // picked up, position 0 is the first byte there is.
+        let place = expected.unwrap_or(0);
+        let end = segment.position + u64::from(segment.length);
+        *expected = Some(place.max(end));
+        if end <= place && segment.length > 0 {
+            Counters::bump(&room.counters.overlap_bytes, u64::from(segment.length));
+            return;
+        }
+        let overlap = place.saturating_sub(segment.position);
+        Counters::bump(&room.counters.overlap_bytes, overlap);
+        let gap = segment.position.saturating_sub(place);
+        if gap > 0 {
+            Counters::bump(&room.counters.gap_bytes, gap);
+            let chunk = Chunk { at, position: place, length: gap, bytes: &[], run_start: false };
+            self.chunk(reading, &chunk, first, room);
+        }
+        let skipped = overlap.min(payload.len() as u64) as usize;
+        let chunk = Chunk {
+            at,
+            position: segment.position + overlap,
+            length: u64::from(segment.length) - overlap,
+            bytes: &payload[skipped..],
+            run_start: segment.flags & RUN_START != 0,
+        };
+        Counters::bump(&room.counters.gap_bytes, chunk.length.saturating_sub(chunk.bytes.len() as u64));
+        self.chunk(reading, &chunk, first && gap == 0, room);
+    }
+
+    /// Gives a chunk to the parser, or looks for the protocol in it.
+    fn chunk(&mut self, reading: bool, chunk: &Chunk<'_>, first: bool, room: &mut Room<'_>) {
+        match &mut self.stage {
+            Stage::Off => {}
+            Stage::Parsing(parser) => {
+                parser.chunk(stream(self.facts.role, reading), chunk, room.out);
+                self.follow(room);
+            }
+            Stage::Searching(search) => {
+                let pending = Pending {
+                    at: chunk.at,
+                    position: chunk.position,
+                    length: chunk.length,
+                    bytes: chunk.bytes.to_vec(),
+                    run_start: chunk.run_start,
+                };
+                match search.look(room.registry, pending, first) {
+                    Outcome::Unknown => {}
+                    Outcome::Encrypted => {
+                        Counters::bump(&room.counters.encrypted_connections, 1);
+                        self.off(room);
+                    }
+                    Outcome::GivenUp => {
+                        Counters::bump(&room.counters.unknown_protocol_connections, 1);
+                        self.off(room);
+                    }
+                    Outcome::Known(protocol, stream, chunks) => {
+                        self.facts.role = Some(match (stream, reading) {
+                            (Stream::ToServer, true) | (Stream::ToClient, false) => Role::Server,
+                            (Stream::ToServer, false) | (Stream::ToClient, true) => Role::Client,
+                        });
+                        // A first run that is not the very first: bytes of another protocol, or of this one that were not
+                        // understood, passed before.
+                        let midstream = self.facts.midstream || chunks.first().is_some_and(|c| c.position > 0);
+                        let mut parser = protocol.parser(midstream);
+                        for pending in &chunks {
+                            let chunk = Chunk {
+                                at: pending.at,
+                                position: pending.position,
+                                length: pending.length,
+                                bytes: &pending.bytes,
+                                run_start: pending.run_start,
+                            };
+                            parser.chunk(stream, &chunk, room.out);
+                        }
+                        self.stage = Stage::Parsing(parser);
+                        self.follow(room);
+                    }
+                }
+            }
+        }
+    }
+
+    fn stream_end(&mut self, reading: bool, at: Moment, room: &mut Room<'_>) {
+        if let Stage::Parsing(parser) = &mut self.stage {
+            parser.stream_end(stream(self.facts.role, reading), at, room.out);
+            self.follow(room);
+        }
+    }
+
+    /// Tells the kernel side what the parser wants to see, and counts what it lost.
+    fn follow(&mut self, room: &mut Room<'_>) {
+        let Stage::Parsing(parser) = &mut self.stage else { return };
+        room.counters.losses(&parser.take_losses());
+        let (mode, budget, quiet_until) = match parser.interest() {
+            Interest::Heads { budget, quiet_until } => (MODE_HEADS, budget, quiet_until),
+            Interest::Frames { quiet_until } => (MODE_FRAMES, 0, quiet_until),
+            Interest::Nothing | Interest::Upgraded(_) => {
+                self.off(room);
+                return;
+            }
+        };
+        let [to_server, to_client] = quiet_until;
+        let (read_quiet_until, write_quiet_until) = match self.facts.role {
+            Some(Role::Server) => (to_server, to_client),
+            _ => (to_client, to_server),
+        };
+        self.set(Control { connection: self.facts.id, read_quiet_until, write_quiet_until, mode, budget }, room);
+    }
+
+    fn set(&mut self, control: Control, room: &Room<'_>) {
+        if control != self.control {
+            self.control = control;
+            room.controls.set(&control);
+        }
+    }
+
+    fn off(&mut self, room: &Room<'_>) {
+        self.stage = Stage::Off;
+        self.reorder = Reorder::default();
+        self.set(Control { connection: self.facts.id, mode: MODE_OFF, ..Control::default() }, room);
+    }
+
+    /// The kernel says that it is over. Bytes that had arrived before may still be read.
+    pub fn close(&mut self, close: &Close) {
+        self.closed.get_or_insert((close.header.time, close.error));
+    }
+
+    /// Lets silence be noticed. True if the connection is over and all has been told.
+    pub fn tick(&mut self, now: u64, room: &mut Room<'_>) -> bool {
+        self.release(now, room);
+        if let Some((time, error)) = self.closed {
+            let linger = if error == 0 { 0 } else { LINGER };
+            if now.saturating_sub(time.max(self.last.time)) < linger {
+                return false;
+            }
+            let cause = if error == 0 { End::Orderly } else { End::Broken(error) };
+            self.end(time.max(self.last.time), cause, room);
+            return true;
+        }
+        if let Stage::Parsing(parser) = &mut self.stage
+            && parser.waiting()
+        {
+            parser.tick(now, room.out);
+            self.follow(room);
+        }
+        false
+    }
+
+    /// It is over: tells what was in flight.
+    pub fn end(&mut self, time: u64, cause: End, room: &mut Room<'_>) {
+        self.release(u64::MAX, room);
+        if let Stage::Parsing(parser) = &mut self.stage {
+            parser.end(Moment { time, unit: self.last.unit }, cause, room.out);
+            room.counters.losses(&parser.take_losses());
+        }
+        self.stage = Stage::Off;
+    }
+
+    /// Whether [`tick`](Self::tick) is of use.
+    #[must_use]
+    pub fn waiting(&self) -> bool {
+        self.closed.is_some()
+            || !self.reorder.is_empty()
+            || matches!(&self.stage, Stage::Parsing(parser) if parser.waiting())
+    }
+}
+
+/// The stream of bytes that this end reads (or writes), given its role.
+fn stream(role: Option<Role>, reading: bool) -> Stream {
+    match (role, reading) {
+        (Some(Role::Server), true) | (Some(Role::Client) | None, false) => Stream::ToServer,
+        (Some(Role::Server), false) | (Some(Role::Client) | None, true) => Stream::ToClient,
+    }
+}
+
+fn endpoint(open: &Open, address: &[u8; 16], port: u16) -> Endpoint {
+    match open.family {
+        AF_INET => {
+            let [a, b, c, d, ..] = *address;
+            Endpoint::Inet(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), port))
+        }
+        AF_INET6 => {
+            // An IPv4-mapped address is IPv4 on the wire, and told so.
+            let ip = Ipv6Addr::from(*address);
+            let ip = ip.to_ipv4_mapped().map_or(IpAddr::V6(ip), IpAddr::V4);
+            Endpoint::Inet(SocketAddr::new(ip, port))
+        }
+        _ => Endpoint::Unix(unix_path(&open.path)),
+    }
+}
+
+/// A unix socket's path; an abstract one begins with `@`.
+fn unix_path(path: &[u8; 104]) -> Arc<str> {
+    let (prefix, path) = match path {
+        [0, abstract_name @ ..] if abstract_name[0] != 0 => ("@", &abstract_name[..]),
+        path => ("", &path[..]),
+    };
+    let end = path.iter().position(|byte| *byte == 0).unwrap_or(path.len());
+    format!("{prefix}{}", String::from_utf8_lossy(&path[..end])).into()
+}

@@ -1,0 +1,16 @@
+//! Streams: connections put together again from segments, and fed to their protocol.
+//!
+//! Connections are spread over [`Shards`] by their number. A shard owns its connections alone: nothing is locked on
+//! the way of a segment.
+
+mod connection;
+mod counters;
+mod inference;
+mod reorder;
+mod shard;
+mod shards;
+
+pub use connection::{Connection, Facts};
+pub use counters::{Counters, Snapshot};
+pub use shard::{Limits, Shard, Sink, Told};
+pub use shards::Shards;

@@ -1,0 +1,3 @@
+module shop/catalog
+
+go 1.21

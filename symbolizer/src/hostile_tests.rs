@@ -1,0 +1,115 @@
+//! Whatever stands in a file: an answer or an error, no panic, no endless loop, bounded memory.
+
+use proptest::{collection::vec, prelude::*, sample::Index};
+
+use crate::{
+    go, inspect_bytes, maps,
+    testing::{Elf, Part, compressed, zdebug},
+    tls,
+};
+
+fn look(bytes: &[u8]) {
+    let _ = inspect_bytes(bytes);
+    let _ = tls::scan_bytes(bytes);
+    let _ = go::offsets_bytes(bytes);
+    let _ = go::offsets_from_dwarf_bytes(bytes);
+}
+
+/// Small files with all the parts that are looked at, in every shape.
+fn samples() -> Vec<Vec<u8>> {
+    let mut samples = Vec::new();
+    for (is_64, little) in [(true, true), (true, false), (false, true), (false, false)] {
+        let elf = Elf::new(is_64, little);
+        let new = elf.build_info("devel go1.28-0123abc", "path\tx\nmod\tx\tv1\ndep\ty\tv2\nbuild\ta=b\n");
+        let old = elf.old_build_info("go1.99", "path\tx\n");
+        for (dwarf, packed) in [(4, 0), (5, 0), (5, 1), (4, 2)] {
+            let parts = elf.debug(dwarf, 100).map(|part| match packed {
+                0 => part,
+                1 => compressed(&elf, part),
+                _ => zdebug(part),
+            });
+            let mut file = elf.clone();
+            file.parts.extend(parts);
+            file.parts.push(Part::new(".comment", *b"GCC\0"));
+            if packed == 1 {
+                file.parts.extend(old.clone());
+            } else {
+                file.parts.push(new.clone());
+            }
+            samples.push(file.build());
+        }
+    }
+    samples
+}
+
+#[test]
+fn every_prefix_of_a_small_file_is_survived() {
+    for sample in samples() {
+        assert!(go::offsets_from_dwarf_bytes(&sample).is_ok());
+        for end in 0..sample.len() {
+            look(&sample[..end]);
+        }
+    }
+}
+
+#[test]
+fn every_byte_may_be_wrong() {
+    for sample in samples().into_iter().step_by(3) {
+        for at in 0..sample.len() {
+            for value in [0, 0x7f, 0xff, sample[at] ^ 1] {
+                let mut broken = sample.clone();
+                broken[at] = value;
+                look(&broken);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_bomb_is_not_inflated_without_bound() {
+    // 20 MiB of zeros in 20 KiB: more than is decompressed of a section in a test.
+    let elf = Elf::new(true, true);
+    let [abbrev, mut info] = elf.debug(5, 100);
+    info.bytes.resize(20 << 20, 0);
+    // The second unit, that of the runtime, claims everything.
+    let first = u32::from_le_bytes(*info.bytes.first_chunk().unwrap()) as usize + 4;
+    let length = (info.bytes.len() - first - 4) as u32;
+    info.bytes[first..first + 4].copy_from_slice(&length.to_le_bytes());
+    let bytes = elf.clone().with(abbrev).with(compressed(&elf, info)).build();
+    assert!(bytes.len() < 100 << 10, "{}", bytes.len());
+    let error = go::offsets_from_dwarf_bytes(&bytes).unwrap_err();
+    assert!(matches!(error, crate::Error::TooLarge { .. }), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn any_bytes(bytes in vec(any::<u8>(), 0..2048)) {
+        look(&bytes);
+        maps::parse(&bytes);
+        let mut elf = b"\x7fELF\x02\x01\x01".to_vec();
+        elf.extend(&bytes);
+        look(&elf);
+    }
+
+    #[test]
+    fn any_damage(which in any::<Index>(), edits in vec((any::<Index>(), any::<u64>(), 1..8_usize), 1..6)) {
+        let samples = samples();
+        let mut bytes = which.get(&samples).clone();
+        for (at, value, len) in edits {
+            let at = at.index(bytes.len());
+            for (byte, new) in bytes[at..].iter_mut().zip(&value.to_le_bytes()[..len]) {
+                *byte = *new;
+            }
+        }
+        look(&bytes);
+    }
+
+    #[test]
+    fn any_version_string(text in ".{0,40}") {
+        let _ = go::Version::of_toolchain(&text);
+        let _ = go::Version::of_toolchain(&format!("go1.{text}"));
+        let _ = go::Table::parse(&text);
+    }
+}

@@ -1,0 +1,188 @@
+//! The agent under test.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::Value as Json;
+
+use crate::{Coverage, Netns, Place, Program, Running, Span, Spans, repository};
+
+/// How long the agent may take to end once it is told to.
+const STOP: Duration = Duration::from_secs(2);
+
+/// Which hooks the agent uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    /// The agent's own choice.
+    Auto,
+    /// Tracepoints in the socket layer.
+    SocketTracepoint,
+    /// Tracepoints of system calls.
+    SyscallTracepoint,
+}
+
+impl Tier {
+    fn name(self) -> &'static str {
+        match self {
+            Tier::Auto => "auto",
+            Tier::SocketTracepoint => "socket-tracepoint",
+            Tier::SyscallTracepoint => "syscall-tracepoint",
+        }
+    }
+}
+
+/// Path of the agent's executable: `target/release/remora`, or what `REMORA_BIN` says.
+#[must_use]
+pub fn remora() -> PathBuf {
+    let path = std::env::var_os("REMORA_BIN")
+        .map_or_else(|| repository().join("target/release/remora"), PathBuf::from);
+    assert!(path.exists(), "{} is missing: cargo build --release", path.display());
+    path
+}
+
+/// Settings of an agent to be started.
+#[derive(Debug)]
+pub struct AgentBuilder {
+    program: Program,
+    place: Place,
+    recording: bool,
+}
+
+impl AgentBuilder {
+    /// Which hooks it shall use.
+    #[must_use]
+    pub fn tier(self, tier: Tier) -> Self {
+        self.arg("--tier").arg(tier.name())
+    }
+
+    /// Contents of its configuration file.
+    #[must_use]
+    pub fn config(self, yaml: &str) -> Self {
+        let file = self.place.write("remora.yaml", yaml);
+        self.arg("--config").arg(file)
+    }
+
+    /// One more argument.
+    #[must_use]
+    pub fn arg(mut self, argument: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.program = self.program.arg(argument);
+        self
+    }
+
+    /// An environment variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.program = self.program.env(name, value);
+        self
+    }
+
+    /// Lets the agent itself run inside a namespace, so that it could see its own connections.
+    #[must_use]
+    pub fn living_in(mut self, netns: &Netns) -> Self {
+        self.program = self.program.inside(netns);
+        self
+    }
+
+    /// Starts it and waits until it is ready.
+    #[must_use]
+    pub fn start(self) -> Agent {
+        let mut running = self.program.start();
+        let process = running.id();
+        let errors = PathBuf::from(format!("/proc/{process}/fd/2"));
+        running.wait_until("logs that it is ready", |_| {
+            std::fs::read(&errors)
+                .is_ok_and(|log| String::from_utf8_lossy(&log).lines().any(|line| line.contains("ready")))
+        });
+        Agent { running, recording: self.recording, _place: self.place }
+    }
+}
+
+/// An agent that runs and writes spans to its standard output.
+#[derive(Debug)]
+pub struct Agent {
+    running: Running,
+    recording: bool,
+    _place: Place,
+}
+
+impl Agent {
+    /// Starts an agent that watches a namespace, with default settings, and waits until it is ready.
+    #[must_use]
+    pub fn start(netns: &Netns) -> Self {
+        Self::watch(netns).start()
+    }
+
+    /// Settings of an agent that watches a namespace and writes spans to its standard output.
+    #[must_use]
+    pub fn watch(netns: &Netns) -> AgentBuilder {
+        Self::exporting(netns, "stdout")
+    }
+
+    /// Settings of an agent that watches a namespace.
+    #[must_use]
+    pub fn exporting(netns: &Netns, to: &str) -> AgentBuilder {
+        let program = Program::new(remora()).args(["run", "--export", to, "--netns"]).arg(netns.path());
+        AgentBuilder { program, place: Place::new(), recording: false }
+    }
+
+    /// Settings of an agent that records a namespace into a file.
+    #[must_use]
+    pub fn record(netns: &Netns, file: &Path) -> AgentBuilder {
+        let program = Program::new(remora()).arg("record").arg(file).arg("--netns").arg(netns.path());
+        AgentBuilder { program, place: Place::new(), recording: true }
+    }
+
+    /// What it wrote to its log so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.running.errors()
+    }
+
+    /// The process itself.
+    pub fn process(&mut self) -> &mut Running {
+        &mut self.running
+    }
+
+    /// Spans that came so far; the last line may still be being written.
+    #[must_use]
+    pub fn so_far(&self) -> Spans {
+        let output = self.running.output();
+        let whole = output.rfind('\n').map_or("", |end| &output[..end]);
+        parse(whole, self.running.errors())
+    }
+
+    /// Ends it with SIGTERM and returns what it told. Panics unless it ends well and in time.
+    #[must_use]
+    pub fn stop(self) -> Spans {
+        let recording = self.recording;
+        let started = Instant::now();
+        self.running.signal(libc::SIGTERM);
+        // A little more than is asked for, so that the message tells how long it took.
+        let finished = self.running.finish(STOP * 10).ok();
+        let taken = started.elapsed();
+        assert!(taken <= STOP, "the agent took {taken:?} to end after SIGTERM\n{}", finished.errors);
+        let spans = parse(&finished.output, finished.errors);
+        assert!(recording || !spans.coverage.is_empty(), "no coverage counters came\n{}", spans.log);
+        spans
+    }
+}
+
+impl Spans {
+    /// What an agent wrote to standard output and to its log.
+    #[must_use]
+    pub fn read(output: &str, log: String) -> Self {
+        parse(output, log)
+    }
+}
+
+fn parse(output: &str, log: String) -> Spans {
+    let mut spans = Vec::new();
+    let mut coverage = Coverage::default();
+    for line in output.lines() {
+        let request: Json = serde_json::from_str(line)
+            .unwrap_or_else(|error| panic!("standard output has a line that is not JSON ({error}): {line}"));
+        Span::parse(&request, &mut spans).unwrap_or_else(|error| panic!("bad span: {error}"));
+        coverage.parse(&request).unwrap_or_else(|error| panic!("bad metric: {error}"));
+    }
+    Spans::new(spans, coverage, log)
+}

@@ -1,0 +1,55 @@
+//! All of Remora's automation: `cargo xtask setup | test | demo | shop`.
+//!
+//! One module a command; what they share stands in [`process`] (children and signals), [`progress`] (what the user
+//! sees while waiting) and [`paths`].
+
+mod demo;
+mod go_offsets;
+mod paths;
+mod process;
+mod progress;
+mod setup;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+/// Remora's automation.
+#[derive(Parser)]
+#[command(name = "cargo xtask", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what is missing to build, demonstrate and test Remora (idempotent; needs root only to install)
+    Setup(setup::Args),
+    /// Format, lints, unit tests, eBPF load and verifier, end-to-end tests
+    Test(test::Args),
+    /// Start the demo application under load, attach Remora to it and show spans as they come
+    Demo(demo::Args),
+    /// Start the demo application alone, until Ctrl-C
+    Shop(demo::ShopArgs),
+    /// Put a small, steady load on a running demo application
+    Load(demo::LoadArgs),
+    /// Measure where each Go version's runtime keeps its goroutines' identity, for the symbolizer's table
+    GoOffsets(go_offsets::Args),
+}
+
+fn main() {
+    let cli = Cli::parse();
+    process::handle_signals();
+    let result = match cli.command {
+        Command::Setup(args) => setup::main(&args),
+        Command::Test(args) => test::main(&args),
+        Command::Demo(args) => demo::main(&args),
+        Command::Shop(args) => demo::shop(&args),
+        Command::Load(args) => demo::load(&args),
+        Command::GoOffsets(args) => go_offsets::main(&args),
+    };
+    if let Err(error) = result {
+        eprintln!("\nerror: {error:#}");
+        std::process::exit(if process::stop_requested() { 130 } else { 1 });
+    }
+}
