@@ -83,7 +83,7 @@ pub struct ProbeArgs {
     pub netns: Option<PathBuf>,
 
     /// Size in bytes of the ring buffer between kernel and agent, from 262144 to 1073741824, rounded up to a power
-    /// of two. Increase it if remora.coverage.* tells of a full ring buffer. Default: 16777216 (16 MiB).
+    /// of two. Increase it if remora.coverage.* tells of a full ring buffer. Default: 8388608 (8 MiB).
     #[arg(long, value_name = "BYTES")]
     pub ring_bytes: Option<u32>,
 
@@ -104,11 +104,6 @@ pub struct ProcessingArgs {
     /// Milliseconds between two exports of metrics, from 100 to 3600000. Default: 60000.
     #[arg(long, value_name = "MS")]
     pub metrics_interval: Option<u64>,
-
-    /// At the end, print a table of services and routes with their request and error counts and p50, p95 and p99
-    /// latency to stderr.
-    #[arg(long)]
-    pub summary: bool,
 }
 
 /// `remora run`.
@@ -253,7 +248,6 @@ mod tests {
             "2048",
             "--metrics-interval",
             "5000",
-            "--summary",
             "--log",
             "debug",
             "--seconds",
@@ -263,7 +257,7 @@ mod tests {
         let Command::Run(run) = cli.command else { panic!("{cli:?}") };
         assert_eq!(run.common.config, Some("/c.yaml".into()));
         assert_eq!(run.common.log, Some(LogLevel::Debug));
-        assert!(!run.common.print_config && run.processing.summary);
+        assert!(!run.common.print_config);
         assert_eq!(run.seconds, Some(9));
         assert_eq!(run.export.export, Some(Destination::Stdout));
         assert_eq!(run.export.endpoint.as_deref(), Some("http://c:4317"));
@@ -279,7 +273,7 @@ mod tests {
         let ok = |arguments: &[&str]| Cli::try_parse_from([&["remora"], arguments].concat()).is_ok();
         assert!(ok(&["doctor", "--json"]));
         assert!(ok(&["record", "/tmp/r", "--seconds", "5", "--tier", "auto"]));
-        assert!(ok(&["replay", "/tmp/r", "--export", "stdout", "--protocol", "http/json", "--summary"]));
+        assert!(ok(&["replay", "/tmp/r", "--export", "stdout", "--protocol", "http/json"]));
         assert!(!ok(&["record"]), "needs a file");
         assert!(!ok(&["record", "/tmp/r", "--endpoint", "http://c"]), "exports nothing");
         assert!(!ok(&["replay", "/tmp/r", "--tier", "auto"]), "attaches nothing");

@@ -65,9 +65,15 @@ impl Coverage {
         };
         if let Some(values) = self.kernel.as_ref().and_then(KernelCounters::read) {
             for (counter, value) in Counter::ALL.into_iter().zip(values) {
+                // What was not copied is a loss only if a parser had needed it, and then the parser counts it.
                 let measure = matches!(
                     counter,
-                    Counter::Segments | Counter::Bytes | Counter::CapturedBytes | Counter::OverBudget
+                    Counter::Segments
+                        | Counter::Bytes
+                        | Counter::CapturedBytes
+                        | Counter::OverBudget
+                        | Counter::Unreachable
+                        | Counter::Pieces
                 );
                 add(counter_name(counter), counter_description(counter), None, value, !measure);
             }

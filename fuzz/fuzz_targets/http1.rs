@@ -1,8 +1,9 @@
 //! HTTP/1: conversations in any pieces, with any gaps, and plain garbage.
 //!
-//! The input says which messages pass, how they are cut into chunks, which bytes were captured and which segments were
-//! lost. Whatever happens, nothing may panic, times must be in order, and no response may be told with another
-//! request than its own: request `n` has the path `/n`, its response a status that no other has.
+//! The input says which messages pass, how they are cut into chunks, which bytes were captured and which
+//! segments were lost. Whatever happens, nothing may panic, times must be in order, and no response may be
+//! told with another request than its own: request `n` has the path `/n`, its response a status that no other
+//! has.
 
 #![no_main]
 
@@ -79,7 +80,8 @@ fn exchange(kind: u8, n: usize) -> Vec<String> {
         1 => vec![
             format!("POST /{n}/a HTTP/1.1\r\nContent-Length: 20\r\n\r\ntwenty bytes of body"),
             format!(
-                "HTTP/1.1 {status} OK\r\nTransfer-Encoding: chunked\r\n\r\n4;x\r\nabcd\r\n0A\r\n0123456789\r\n0\r\nT: 1\r\n\r\n"
+                "HTTP/1.1 {status} OK\r\nTransfer-Encoding: chunked\r\n\r\n4;x\r\nabcd\r\n\
+                 0A\r\n0123456789\r\n0\r\nT: 1\r\n\r\n"
             ),
         ],
         2 => vec![
@@ -95,7 +97,8 @@ fn exchange(kind: u8, n: usize) -> Vec<String> {
         4 => vec![
             format!("\r\nGET /{n}/a HTTP/1.1\nHost: h\nX: a\n b\n\n"),
             format!(
-                "HTTP/1.1 103 Hints\r\n\r\nHTTP/1.1 {status} OK\nContent-Length: 9\nTransfer-Encoding:\n chunked\n\n2\nhi\n0\n\n"
+                "HTTP/1.1 103 Hints\r\n\r\nHTTP/1.1 {status} OK\n\
+                 Content-Length: 9\nTransfer-Encoding:\n chunked\n\n2\nhi\n0\n\n"
             ),
         ],
         5 => vec![

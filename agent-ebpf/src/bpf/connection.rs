@@ -60,12 +60,19 @@ pub fn find(sock: Sock, direction: u8, bytes: u32) -> Option<*mut Connection> {
     }
 }
 
+/// Whether a socket with the ports `now` is the one that had the ports `known`. When a connection is over, the local port
+/// (the high half) is given back and becomes 0, though what has arrived may still be read.
+#[inline(always)]
+fn same_ports(known: u32, now: u32) -> bool {
+    known & 0xffff == now & 0xffff && (known >> 16 == now >> 16 || now >> 16 == 0)
+}
+
 #[inline(always)]
 fn find_tcp(sock: Sock, direction: u8, bytes: u32) -> Option<*mut Connection> {
     if let Some(connection) = CONNECTIONS.get_ptr_mut(sock.0) {
         // SAFETY: a live element of the map; torn reads are of no consequence.
         let known = unsafe { &*connection };
-        if known.ports == sock.ports() {
+        if same_ports(known.ports, sock.ports()) {
             return if known.ignored == 0 { Some(connection) } else { None };
         }
         count(Counter::Reused, 1);
@@ -116,7 +123,7 @@ pub fn established(sock: Sock, role: u8) {
     if let Some(known) = CONNECTIONS.get_ptr_mut(sock.0) {
         // SAFETY: a live element of the map.
         // With TCP Fast Open bytes may have passed before: the connection is then known already.
-        if unsafe { (*known).ports } == sock.ports() {
+        if same_ports(unsafe { (*known).ports }, sock.ports()) {
             // SAFETY: as above.
             unsafe { (*known).role = role };
             return;

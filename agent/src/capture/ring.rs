@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aya::maps::{MapData, RingBuf};
 
-/// How long records may gather before they are read: what a ring buffer of 16 MiB takes in that time is 3 GiB/s.
+/// How long records may gather before they are read: what a ring buffer of 8 MiB takes in that time is 1.6 GiB/s.
 const GATHER: Duration = Duration::from_millis(5);
 
 /// The consumer's end of the ring buffer. The kernel side wakes it only once much has gathered; otherwise it comes by

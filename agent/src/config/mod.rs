@@ -52,7 +52,8 @@ pub struct Config {
 pub struct Probes {
     /// Which hooks of the kernel to use.
     pub tier: Choice,
-    /// Size of the ring buffer in bytes: 262,144 to 1,073,741,824, rounded up to a power of two. 16 MiB.
+    /// Size of the ring buffer in bytes: 262,144 to 1,073,741,824, rounded up to a power of two. 8 MiB. The agent maps it
+    /// twice, so its resident memory grows by double the size.
     pub ring_bytes: u32,
     /// Connections that are watched at once: 1,024 to 4,194,304. 65,536, which takes about 12 MiB of the kernel.
     pub max_connections: u32,
@@ -62,7 +63,7 @@ pub struct Probes {
 
 impl Default for Probes {
     fn default() -> Self {
-        Self { tier: Choice::Auto, ring_bytes: 16 << 20, max_connections: 65_536, netns: None }
+        Self { tier: Choice::Auto, ring_bytes: 8 << 20, max_connections: 65_536, netns: None }
     }
 }
 

@@ -42,7 +42,7 @@ fn defaults() {
     assert_eq!(config, Config::default());
     assert_eq!(
         config.probes,
-        Probes { tier: Choice::Auto, ring_bytes: 16_777_216, max_connections: 65_536, netns: None }
+        Probes { tier: Choice::Auto, ring_bytes: 8_388_608, max_connections: 65_536, netns: None }
     );
     assert_eq!((config.metrics.interval(), config.log.level), (Duration::from_secs(60), LogLevel::Info));
     assert!((1..=8).contains(&config.capture.shards()) && !config.disabled);

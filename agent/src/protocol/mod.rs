@@ -177,3 +177,20 @@ impl Registry {
         Err(maybe)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The registry gives the protocol and the stream, or says whether a longer prefix could help.
+    #[test]
+    fn registry() {
+        let registry = Registry::new(http1::Settings::default());
+        let found =
+            |prefix: &[u8]| registry.infer(prefix).map(|(protocol, stream)| (protocol.name(), stream));
+        assert_eq!(found(b"GET / HTTP/1.1\r\n"), Ok(("http", Stream::ToServer)));
+        assert_eq!(found(b"HTTP/1.1 200 OK\r\n"), Ok(("http", Stream::ToClient)));
+        assert_eq!(found(b"GE"), Err(true));
+        assert_eq!(found(b"\x16\x03\x01"), Err(false));
+    }
+}

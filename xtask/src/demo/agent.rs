@@ -43,7 +43,7 @@ pub struct Agent {
 impl Agent {
     pub fn start() -> Result<Self> {
         let mut command = process::command(paths::release("remora"));
-        command.args(["run", "--export", "stdout", "--summary"]);
+        command.args(["run", "--export", "stdout"]);
         let log = paths::logs().join("demo-agent.log");
         let mut service = Service::start("the agent", &mut command, log, true)?;
         let (sender, events) = channel();

@@ -1,7 +1,7 @@
 //! Bodies: where a message ends (RFC 9112, 6 and 7).
 //!
-//! A body is skipped by position, so its bytes need not have been captured; only the framing of a chunked one must be
-//! seen, not its data.
+//! A body is skipped by position, so its bytes need not have been captured; only the framing of a chunked one
+//! must be seen, not its data.
 
 use super::head::is;
 use crate::protocol::{Chunk, Moment};
@@ -186,8 +186,8 @@ pub(super) enum Body {
     Chunked(Chunked),
     /// It ends with its stream.
     UntilClose,
-    /// Its end cannot be seen: its framing, or its head's, was not captured. It ends where the next run begins, or in
-    /// silence.
+    /// Its end cannot be seen: its framing, or its head's, was not captured. It ends where the next run
+    /// begins, or in silence.
     Unframed,
 }
 

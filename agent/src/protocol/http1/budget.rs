@@ -1,10 +1,10 @@
 //! How many bytes of each run are worth capturing.
 //!
-//! A connection starts with [`START`] bytes a run. What its messages would have needed to be framed exactly decides from
-//! then on: the head of each, and with a chunked response its whole body if that fits into [`MAX`] (the end of a chunked
-//! body can only be seen in its bytes; one that is larger ends, for us, where the next run begins or in silence, and
-//! asking for more bytes would not change that). A head that was cut doubles the budget at once. Every [`WINDOW`]
-//! messages the budget falls back to what the last ones needed.
+//! A connection starts with [`START`] bytes a run. What its messages would have needed to be framed exactly
+//! decides from then on: the head of each, and with a chunked response its whole body if that fits into
+//! [`MAX`] (the end of a chunked body can only be seen in its bytes; one that is larger ends, for us, where
+//! the next run begins or in silence, and asking for more bytes would not change that). A head that was cut
+//! doubles the budget at once. Every [`WINDOW`] messages the budget falls back to what the last ones needed.
 
 /// Bytes of a run at first.
 pub(super) const START: u32 = 1024;
@@ -31,7 +31,8 @@ impl Budget {
         self.current
     }
 
-    /// A message's framing lay in the first `bytes` bytes of its run. More than [`MAX`] cannot be had and is ignored.
+    /// A message's framing lay in the first `bytes` bytes of its run. More than [`MAX`] cannot be had and is
+    /// ignored.
     pub fn needed(&mut self, bytes: u64) {
         let Some(bytes) = u32::try_from(bytes).ok().filter(|&bytes| bytes <= MAX) else { return };
         self.current = self.current.max(Self::with_headroom(bytes));

@@ -1,15 +1,15 @@
 //! What is kept of an exchange, and how it reads in OpenTelemetry's words.
 //!
-//! Attributes, span names and status follow the semantic conventions for HTTP spans (stable since 1.23). Where a
-//! convention leaves room:
+//! Attributes, span names and status follow the semantic conventions for HTTP spans (stable since 1.23).
+//! Where a convention leaves room:
 //!
-//! - `http.route` is a guess of [`Router`](super::Router) unless the user gave patterns: the route that the framework
-//!   matched is not in the bytes.
-//! - `http.request.body.size` and `http.response.body.size` count what was sent as the body, without the framing of a
-//!   chunked one, compressed if it is.
+//! - `http.route` is a guess of [`Router`](super::Router) unless the user gave patterns: the route that the
+//!   framework matched is not in the bytes.
+//! - `http.request.body.size` and `http.response.body.size` count what was sent as the body, without the
+//!   framing of a chunked one, compressed if it is.
 //! - A host without a port has its scheme's port.
-//! - `error.type` of an exchange that broke is one of [`error_word`]'s. A response that was lost to us, or is still to
-//!   come, is no error of the service; `remora.outcome` says why there is no status.
+//! - `error.type` of an exchange that broke is one of [`error_word`]'s. A response that was lost to us, or is
+//!   still to come, is no error of the service; `remora.outcome` says why there is no status.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -17,88 +17,11 @@ use std::sync::Arc;
 
 use super::head::{self, Response};
 use super::target::{Target, default_port, host_and_port};
+use super::texts::{Field, Texts, trace_state};
 use super::{Shared, context, infer};
 use crate::protocol::{
     Attribute, Description, Detail, Endpoint, Exchange, Outcome, Role, Scene, TraceParent, Value,
 };
-
-/// Texts of a request that are kept, in the order in which they lie in [`Texts`].
-#[derive(Clone, Copy)]
-enum Field {
-    Method,
-    Target,
-    Host,
-    UserAgent,
-    /// The client that the first proxy saw.
-    Client,
-    /// The host that the client asked the first proxy for.
-    OriginalHost,
-    /// The scheme that the client used with the first proxy.
-    OriginalScheme,
-}
-
-impl Field {
-    const COUNT: usize = 7;
-    /// Bytes kept of each.
-    const LIMITS: [usize; Self::COUNT] = [head::MAX_METHOD, 2048, 256, 512, 128, 256, 8];
-}
-
-/// Longest `tracestate` that is kept (the recommendation asks for 512 at least).
-const MAX_TRACESTATE: usize = 512;
-
-/// Several texts in one allocation; an absent one is empty.
-#[derive(Debug)]
-struct Texts {
-    text: Box<str>,
-    ends: [u16; Field::COUNT],
-}
-
-impl Texts {
-    fn new(fields: [&[u8]; Field::COUNT]) -> Self {
-        let fields: [&[u8]; Field::COUNT] =
-            std::array::from_fn(|index| cut(fields[index], Field::LIMITS[index]));
-        let mut text = String::with_capacity(fields.iter().map(|field| field.len()).sum());
-        let ends = fields.map(|field| {
-            push_lossy(&mut text, field);
-            // Three times the sum of the limits at most, if every byte is replaced.
-            u16::try_from(text.len()).unwrap_or(u16::MAX)
-        });
-        Self { text: text.into_boxed_str(), ends }
-    }
-
-    fn get(&self, field: Field) -> &str {
-        let index = field as usize;
-        let start = if index == 0 { 0 } else { self.ends[index - 1] };
-        self.text.get(usize::from(start)..usize::from(self.ends[index])).unwrap_or_default()
-    }
-
-    fn find(&self, field: Field) -> Option<&str> {
-        Some(self.get(field)).filter(|text| !text.is_empty())
-    }
-}
-
-/// At most `limit` bytes, and no part of a UTF-8 sequence at their end.
-fn cut(bytes: &[u8], limit: usize) -> &[u8] {
-    if bytes.len() <= limit {
-        return bytes;
-    }
-    let inside = (0..4).take_while(|back| back < &limit && bytes[limit - back] & 0xc0 == 0x80).count();
-    &bytes[..limit - inside]
-}
-
-/// Appends text with invalid UTF-8 replaced, and control characters (folded lines) as spaces.
-fn push_lossy(out: &mut String, bytes: &[u8]) {
-    for chunk in bytes.utf8_chunks() {
-        if chunk.valid().bytes().any(|byte| byte.is_ascii_control()) {
-            out.extend(chunk.valid().chars().map(|c| if c.is_ascii_control() { ' ' } else { c }));
-        } else {
-            out.push_str(chunk.valid());
-        }
-        if !chunk.invalid().is_empty() {
-            out.push(char::REPLACEMENT_CHARACTER);
-        }
-    }
-}
 
 /// An HTTP request and, later, its response.
 #[derive(Debug)]
@@ -144,7 +67,7 @@ impl HttpDetail {
                 host.unwrap_or_default(),
                 scheme.unwrap_or_default(),
             ]),
-            target_cut: head.target_cut || head.target.len() > Field::LIMITS[Field::Target as usize],
+            target_cut: head.target_cut || head.target.len() > Field::Target.limit(),
             minor: head.minor,
             parent,
             status: None,
@@ -164,7 +87,7 @@ impl HttpDetail {
     pub fn weight(&self) -> usize {
         let state =
             self.parent.as_ref().and_then(|parent| parent.state.as_ref()).map_or(0, |state| state.len());
-        size_of::<Self>() + self.texts.text.len() + state
+        size_of::<Self>() + self.texts.len() + state
     }
 
     /// `http.request.method` and, if it is not known, the original.
@@ -425,22 +348,6 @@ fn error_word(errno: u32) -> &'static str {
         100..=102 | 112 | 113 => "network_unreachable",
         _ => "connection_error",
     }
-}
-
-/// `tracestate` fields in one; of one that is too long, whole entries from the right go (W3C Trace Context, 3.3.1.5).
-fn trace_state(fields: &[Option<&[u8]>]) -> Option<Box<str>> {
-    let mut state = String::new();
-    for field in fields.iter().flatten() {
-        if !state.is_empty() {
-            state.push(',');
-        }
-        push_lossy(&mut state, field);
-    }
-    if state.len() > MAX_TRACESTATE {
-        let fits = state.as_bytes()[..=MAX_TRACESTATE].iter().rposition(|&byte| byte == b',');
-        state.truncate(fits.unwrap_or(0));
-    }
-    (!state.is_empty()).then(|| state.into_boxed_str())
 }
 
 /// Attributes under construction.

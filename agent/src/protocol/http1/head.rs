@@ -1,8 +1,8 @@
 //! Heads: start line and field lines (RFC 9112, 2 to 5), whole or cut off.
 //!
-//! A head whose end was not captured still gives what was seen of it, so this reads line by line and takes only the
-//! fields that someone needs; a field line that is cut off counts as not seen. Lone LF line ends and obs-fold are
-//! tolerated, because real senders use them.
+//! A head whose end was not captured still gives what was seen of it, so this reads line by line and takes
+//! only the fields that someone needs; a field line that is cut off counts as not seen. Lone LF line ends and
+//! obs-fold are tolerated, because real senders use them.
 
 use memchr::{memchr, memchr_iter, memrchr};
 
@@ -65,8 +65,8 @@ pub(super) struct Response<'a> {
     pub upgrade: Option<&'a [u8]>,
 }
 
-/// Where the head in `bytes` ends (behind its empty line), looking from `from` on. What lies before `from` has been
-/// searched already.
+/// Where the head in `bytes` ends (behind its empty line), looking from `from` on. What lies before `from`
+/// has been searched already.
 pub(super) fn end(bytes: &[u8], from: usize) -> Option<usize> {
     // The line feed before an empty line may be among the bytes that were searched.
     let from = from.saturating_sub(2);
@@ -80,8 +80,8 @@ pub(super) fn end(bytes: &[u8], from: usize) -> Option<usize> {
     None
 }
 
-/// Reads a request's head; `whole` says that it ends with its empty line. `None` if it is not one, or if not even method
-/// and target were seen.
+/// Reads a request's head; `whole` says that it ends with its empty line. `None` if it is not one, or if not
+/// even method and target were seen.
 pub(super) fn request(bytes: &[u8], whole: bool) -> Option<Request<'_>> {
     let (line, fields) = start_line(bytes);
     let mut head = request_line(line, whole || fields.is_some())?;
@@ -132,8 +132,8 @@ pub(super) fn response(bytes: &[u8]) -> Option<Response<'_>> {
     Some(head)
 }
 
-/// Reads a request line (RFC 9112, 3). Without its end (`whole` is false) the version may be missing, and the target be
-/// cut off. Spaces in the target are wrong but happen; they are kept.
+/// Reads a request line (RFC 9112, 3). Without its end (`whole` is false) the version may be missing, and the
+/// target be cut off. Spaces in the target are wrong but happen; they are kept.
 pub(super) fn request_line(line: &[u8], whole: bool) -> Option<Request<'_>> {
     let space = memchr(b' ', line)?;
     let method = &line[..space];
@@ -193,7 +193,8 @@ fn start_line(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// Field lines (RFC 9112, 5) as name and value; folded ones in one piece, with the line ends inside the value.
+/// Field lines (RFC 9112, 5) as name and value; folded ones in one piece, with the line ends inside the
+/// value.
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Iterator for Fields<'a> {

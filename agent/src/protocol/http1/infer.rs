@@ -91,8 +91,8 @@ pub(super) fn method(prefix: &[u8]) -> &[u8] {
     &prefix[start..start + length]
 }
 
-/// Could this, on a stream of which it is known that requests follow each other, begin a request's head? Laxer than
-/// [`request`]: servers see many odd targets.
+/// Could this, on a stream of which it is known that requests follow each other, begin a request's head?
+/// Laxer than [`request`]: servers see many odd targets.
 pub(super) fn begins_request(bytes: &[u8]) -> bool {
     if let Some(end) = memchr::memchr(b'\n', bytes) {
         return request_line(&bytes[..end], true).is_some();

@@ -1,8 +1,8 @@
 //! HTTP/1.0 and 1.1 (RFC 9110, RFC 9112).
 //!
-//! A connection is two [sides](side): each finds the heads of its messages, reads what says how long the body is, and
-//! skips that body by position. The [parser] pairs responses with requests by their order. What is kept of a message is
-//! only what its [attributes](detail) need.
+//! A connection is two sides: each finds the heads of its messages, reads what says how long the body
+//! is, and skips that body by position. The parser pairs responses with requests by their order. What is
+//! kept of a message is only what its attributes need.
 
 mod body;
 mod budget;
@@ -20,6 +20,7 @@ mod side;
 mod target;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 pub use route::{PatternError, Router};
 pub use settings::{Settings, SettingsError};
@@ -43,7 +44,8 @@ pub struct Http1 {
 }
 
 impl Http1 {
-    /// With settings that [`Settings::validate`] accepts; route patterns that it does not accept are left out.
+    /// With settings that [`Settings::validate`] accepts; route patterns that it does not accept are left
+    /// out.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let router = Router::lenient(&settings.routes);

@@ -1,19 +1,22 @@
 //! One connection: its two sides, and the pairing of what they say.
 //!
-//! Responses come in the order of their requests (RFC 9112, 9.3), so pairing is a queue, and all the care goes into not
-//! pairing when a loss made the order uncertain:
+//! Responses come in the order of their requests (RFC 9112, 9.3), so pairing is a queue, and all the care
+//! goes into not pairing when a loss made the order uncertain:
 //!
 //! - A lost response with exactly one request waiting is that request's ([`Outcome::ResponseLost`]).
-//! - With more waiting it is not known how many responses were lost. All of them are told as lost, and the parser is in
-//!   [doubt](Http1Parser::doubt): requests are told without their responses until the connection is idle again.
-//! - Bytes lost where a request should have begun may hide any number of requests. Those that wait already are paired;
-//!   the later ones are in doubt.
+//! - With more waiting it is not known how many responses were lost. All of them are told as lost, and the
+//!   parser is in [doubt](Http1Parser::doubt): requests are told without their responses until the connection
+//!   is idle again.
+//! - Bytes lost where a request should have begun may hide any number of requests. Those that wait already
+//!   are paired; the later ones are in doubt.
 //!
-//! When is a connection idle again? A client that does not pipeline sends a request only when it has its last response,
-//! so a request that begins a run says so. A client that pipelines says nothing by that; after a loss only
-//! [`QUIET`] does. A client is taken for one that does not pipeline until it has been seen to: two requests in one piece,
-//! or a response that begins while two requests wait. So one case cannot be told: a client that pipelines for the first
-//! time in bytes that were lost, or before the connection was first seen, and keeps requests in flight ever after.
+//! When is a connection idle again? A client that does not pipeline sends a request only when it has its last
+//! response, so a request that begins a run says so. A client that pipelines says nothing by that; after a
+//! loss only [`QUIET`] does. A client is taken for one that does not pipeline until it has been seen to: two
+//! requests in one piece, or a response that begins while two requests wait. So one case cannot be told: a
+//! client that pipelines for the first time in bytes that were lost, or before the connection was first seen,
+//! and keeps requests in flight ever after. And where the place was lost, a body that begins like a head is
+//! taken for one.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -27,7 +30,8 @@ use crate::protocol::{Chunk, End, Exchange, Interest, Losses, Moment, Outcome, P
 
 /// Bytes that waiting requests may hold on one connection.
 const MAX_HELD: usize = 32 << 20;
-/// So long a connection of a client that pipelines must be silent (nanoseconds) before it is taken to be idle.
+/// So long a connection of a client that pipelines must be silent (nanoseconds) before it is taken to be
+/// idle.
 const QUIET: u64 = 5_000_000_000;
 /// After so many requests, each sent with none waiting, a client is taken not to pipeline any more.
 const SERIAL: u32 = 64;
@@ -123,8 +127,8 @@ impl Http1Parser {
         }
     }
 
-    /// Queues a request, if its response will be recognisable. It is not if its head was `cut` and the server's bytes
-    /// passed before that was seen: they may have been the response.
+    /// Queues a request, if its response will be recognisable. It is not if its head was `cut` and the
+    /// server's bytes passed before that was seen: they may have been the response.
     pub(super) fn accept(
         &mut self,
         request: Pending,
@@ -221,9 +225,9 @@ impl Http1Parser {
         tell(active.request, Some(active.first_byte), self.responses.last, outcome, out);
     }
 
-    /// A run of the server's went by between two of the client's, and nothing of it was seen. With one request waiting it
-    /// was the response to that one, and the client does not pipeline. The hole that it left comes before the next bytes
-    /// of the server's; how many responses that hides will not be known.
+    /// A run of the server's went by between two of the client's, and nothing of it was seen. With one
+    /// request waiting it was the response to that one, and the client does not pipeline. The hole that it
+    /// left comes before the next bytes of the server's; how many responses that hides will not be known.
     fn missed_response(&mut self, now: u64, out: &mut Vec<Exchange>) {
         let certain = self.requests.state == State::Boundary
             && matches!(self.responses.state, State::Boundary | State::Lost)
@@ -239,8 +243,8 @@ impl Http1Parser {
         }
     }
 
-    /// Does a run of the client's end a response whose end cannot be seen? Not if it goes on with a request that began
-    /// before that response.
+    /// Does a run of the client's end a response whose end cannot be seen? Not if it goes on with a request
+    /// that began before that response.
     fn ends_response(&self, cursor: &Cursor<'_>) -> bool {
         cursor.turn
             && match self.requests.state {
@@ -289,8 +293,8 @@ impl Http1Parser {
         self.responses.state = State::Off;
     }
 
-    /// The response's body comes slowly and in small pieces, so that seeing all of it is cheap and the only way to see
-    /// its end (server-sent events, long polls).
+    /// The response's body comes slowly and in small pieces, so that seeing all of it is cheap and the only
+    /// way to see its end (server-sent events, long polls).
     fn is_streaming(&self) -> bool {
         const SLOW_BYTES_PER_SECOND: u64 = 256 * 1024;
         const LONG: u64 = 100_000_000;

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 /// What stands in place of a secret.
 const REDACTED: &str = "REDACTED";
 
-/// Query parameters whose values are replaced by default: those that the semantic conventions name for `url.full`, and
-/// what else carries credentials in practice.
+/// Query parameters whose values are replaced by default: those that the semantic conventions name for
+/// `url.full`, and what else carries credentials in practice.
 pub(super) const DEFAULT_KEYS: &[&str] = &[
     // The conventions' list.
     "AWSAccessKeyId",
@@ -65,8 +65,8 @@ pub(super) const DEFAULT_KEYS: &[&str] = &[
     "sessionid",
 ];
 
-/// Replaces the values of sensitive parameters. Keys are compared without regard to case, which is stricter than the
-/// conventions ask, and percent-decoded; of `user[password]` the innermost name counts.
+/// Replaces the values of sensitive parameters. Keys are compared without regard to case, which is stricter
+/// than the conventions ask, and percent-decoded; of `user[password]` the innermost name counts.
 #[derive(Debug)]
 pub(super) struct Redactor {
     /// Lower case, sorted.

@@ -160,8 +160,8 @@ impl Http1Parser {
         self.barrier |= !self.waiting.is_empty();
     }
 
-    /// A head under way will not be finished: the server answered it, or the stream is over. What there is of it becomes
-    /// a request.
+    /// A head under way will not be finished: the server answered it, or the stream is over. What there is of
+    /// it becomes a request.
     pub(super) fn cut_request_head(&mut self, now: u64, out: &mut Vec<Exchange>) {
         let Some(bytes) = self.requests.take_partial() else { return };
         self.requests.state = State::Body(Body::Unframed);
@@ -196,8 +196,8 @@ impl Http1Parser {
             && infer::is_standard(infer::method(cursor.data))
     }
 
-    /// A client that waited for `100 Continue` and got a final status may leave the body out (RFC 9110, 10.1.1, does not
-    /// allow it on a connection that goes on, but it happens).
+    /// A client that waited for `100 Continue` and got a final status may leave the body out (RFC 9110,
+    /// 10.1.1, does not allow it on a connection that goes on, but it happens).
     fn body_was_left_out(&mut self, cursor: &Cursor<'_>) -> bool {
         self.expects_continue
             && cursor.turn

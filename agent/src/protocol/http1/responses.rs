@@ -3,7 +3,7 @@
 use super::body::{Body, Chunked, Cursor, Extent, Progress};
 use super::head::{self, Response};
 use super::infer::{self, Match};
-use super::parser::{Active, Http1Parser, Kind, tell};
+use super::parser::{Active, Http1Parser, Kind, Pending, tell};
 use super::requests::successor;
 use super::side::{Gathered, State};
 use crate::protocol::{Exchange, Interest, Outcome};
@@ -128,10 +128,7 @@ impl Http1Parser {
             }
             return;
         }
-        // What began before the request cannot be its response.
-        let began = self.responses.beginning.order;
-        let paired = self.waiting.front().is_some_and(|request| request.order < began);
-        let Some(mut request) = paired.then(|| self.next_waiting()).flatten() else {
+        let Some(mut request) = self.take_answered() else {
             self.losses.unpaired_responses += 1;
             self.responses.state = State::Lost;
             self.responses.tentative = true;
@@ -179,8 +176,16 @@ impl Http1Parser {
         };
     }
 
-    /// With no request waiting but a head under way the server answers that: it has not seen its end (408, 431), or we
-    /// have not.
+    /// The request that is answered by the response whose head is here. What began before a request is no
+    /// response to it.
+    fn take_answered(&mut self) -> Option<Pending> {
+        let began = self.responses.beginning.order;
+        self.waiting.front().filter(|request| request.order < began)?;
+        self.next_waiting()
+    }
+
+    /// With no request waiting but a head under way the server answers that: it has not seen its end (408,
+    /// 431), or we have not.
     fn answer_half_a_head(&mut self, now: u64, out: &mut Vec<Exchange>) {
         if self.waiting.is_empty() && self.active.is_none() && !self.is_overtaken() {
             self.cut_request_head(now, out);
@@ -196,7 +201,8 @@ impl Http1Parser {
         }
     }
 
-    /// The end of the response under way cannot be seen. If other requests wait, their responses may have begun already.
+    /// The end of the response under way cannot be seen. If other requests wait, their responses may have
+    /// begun already.
     fn response_has_no_end(&mut self, cursor: &Cursor<'_>, out: &mut Vec<Exchange>) {
         self.responses.state = State::Body(Body::Unframed);
         self.losses.resynchronised += u64::from(self.pipelined);
@@ -227,7 +233,7 @@ impl Http1Parser {
     pub(super) fn cut_response_head(&mut self, cause: Outcome, now: u64, out: &mut Vec<Exchange>) {
         let Some(bytes) = self.responses.take_partial() else { return };
         let Some(head) = head::response(&bytes).filter(|head| head.status >= 200) else { return };
-        if let Some(mut request) = self.next_waiting() {
+        if let Some(mut request) = self.take_answered() {
             request.detail.answered(&head);
             tell(request, Some(self.responses.beginning.at.time), now, cause, out);
         }

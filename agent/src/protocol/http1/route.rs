@@ -1,9 +1,9 @@
 //! Routes: paths without what varies.
 //!
-//! A server's framework knows its routes, its bytes do not show them. So a path is matched with the user's patterns, and
-//! otherwise generalised: a segment that looks like an identifier becomes `{id}`, files that browsers load become `*`,
-//! and what lies deeper than [`MAX_DEPTH`] segments too. That errs on the side of few routes: a false `{id}` merges two
-//! routes, a missed one makes as many routes as there are users.
+//! A server's framework knows its routes, its bytes do not show them. So a path is matched with the user's
+//! patterns, and otherwise generalised: a segment that looks like an identifier becomes `{id}`, files that
+//! browsers load become `*`, and what lies deeper than [`MAX_DEPTH`] segments too. That errs on the side of
+//! few routes: a false `{id}` merges two routes, a missed one makes as many routes as there are users.
 
 use std::borrow::Cow;
 

@@ -8,9 +8,9 @@ use super::{infer, redact, route};
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Path patterns, the first match wins: `/users/{id}/orders/*`. `{name}` is one segment, `*` in the middle too, `*` at
-    /// the end is all the rest. The pattern that matches becomes `http.route` of servers and `url.template` of clients;
-    /// servers' paths that none matches get a route by heuristics.
+    /// Path patterns, the first match wins: `/users/{id}/orders/*`. `{name}` is one segment, `*` in the
+    /// middle too, `*` at the end is all the rest. The pattern that matches becomes `http.route` of servers
+    /// and `url.template` of clients; servers' paths that none matches get a route by heuristics.
     pub routes: Vec<String>,
     /// Query parameters whose values are replaced by `REDACTED`, in any case. Replaces the default list.
     pub redact_query_keys: Vec<String>,

@@ -115,8 +115,9 @@ impl Side {
         }
     }
 
-    /// Looks, in a stream that is lost, for a message: it may begin where a chunk begins. At a turn it surely begins with
-    /// the chunk's first byte; elsewhere the chunk may be the rest of something, so less is believed.
+    /// Looks, in a stream that is lost, for a message: it may begin where a chunk begins. At a turn it surely
+    /// begins with the chunk's first byte; elsewhere the chunk may be the rest of something, so less is
+    /// believed.
     pub fn finds_message(&self, cursor: &Cursor<'_>) -> bool {
         if !cursor.at_start() || cursor.data.is_empty() {
             return false;

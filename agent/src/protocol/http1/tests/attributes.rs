@@ -38,8 +38,9 @@ fn lines(description: &Description) -> Vec<String> {
     lines
 }
 
-const REQUEST: &str = "POST /users/42?q=1&token=t HTTP/1.1\r\nHost: shop.example:8080\r\nUser-Agent: curl/8.1\r\n\
-    Content-Length: 3\r\ntraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n\
+const REQUEST: &str = "POST /users/42?q=1&token=t HTTP/1.1\r\nHost: shop.example:8080\r\n\
+    User-Agent: curl/8.1\r\nContent-Length: 3\r\n\
+    traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n\
     tracestate: a=1\r\ntracestate: b=2\r\n\r\nabc";
 const RESPONSE: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno";
 

@@ -45,7 +45,8 @@ fn ten_thousand_in_flight() {
     }
 }
 
-/// More requests than the limit: the first ones are paired, the rest counted, and after a silence all is well.
+/// More requests than the limit: the first ones are paired, the rest counted, and after a silence all is
+/// well.
 #[test]
 fn in_flight_limit() {
     let settings = super::super::Settings { max_in_flight: 3, ..Default::default() };
@@ -82,7 +83,8 @@ fn chunked() {
     assert_eq!(c.losses(), Losses::default());
 }
 
-/// Transfer-Encoding wins over Content-Length; identical lengths are one; an unknown coding lasts until the close.
+/// Transfer-Encoding wins over Content-Length; identical lengths are one; an unknown coding lasts until the
+/// close.
 #[test]
 fn which_framing() {
     let mut c = Connection::new();
@@ -174,7 +176,8 @@ fn answer_to_half_a_head() {
     assert_eq!(c.losses(), Losses::default());
 }
 
-/// HTTP/1.0 and any response without a length last until the server closes; the duration ends with the last byte.
+/// HTTP/1.0 and any response without a length last until the server closes; the duration ends with the last
+/// byte.
 #[test]
 fn until_close() {
     let mut c = Connection::new();
@@ -203,7 +206,8 @@ fn tolerance() {
     assert_eq!(c.losses(), Losses::default());
 }
 
-/// 101 ends the exchange and HTTP/1 with its head, named by the token of the response, or else of the request.
+/// 101 ends the exchange and HTTP/1 with its head, named by the token of the response, or else of the
+/// request.
 #[test]
 fn upgrades() {
     for (request, response, interest) in [

@@ -2,7 +2,7 @@
 
 use super::super::Http1;
 use super::super::infer::{Match, request, response};
-use crate::protocol::{Inference, Protocol, Registry, Stream};
+use crate::protocol::{Inference, Protocol, Stream};
 
 fn infer(prefix: &[u8]) -> Inference {
     Http1::new(Default::default()).infer(prefix)
@@ -162,15 +162,4 @@ fn directions() {
             "{text:?}"
         );
     }
-}
-
-/// The registry gives the protocol and the stream, or says whether to wait.
-#[test]
-fn registry() {
-    let registry = Registry::new(Default::default());
-    let found = |prefix: &[u8]| registry.infer(prefix).map(|(protocol, stream)| (protocol.name(), stream));
-    assert_eq!(found(b"GET / HTTP/1.1\r\n"), Ok(("http", Stream::ToServer)));
-    assert_eq!(found(b"HTTP/1.1 200 OK\r\n"), Ok(("http", Stream::ToClient)));
-    assert_eq!(found(b"GE"), Err(true));
-    assert_eq!(found(b"\x16\x03\x01"), Err(false));
 }

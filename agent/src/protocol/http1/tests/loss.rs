@@ -36,8 +36,8 @@ fn chunk_data_not_captured() {
     assert_eq!(c.losses(), Losses::default());
 }
 
-/// A chunked response whose framing was not captured ends with its last byte before the next request, before a silence,
-/// or before the end.
+/// A chunked response whose framing was not captured ends with its last byte before the next request, before
+/// a silence, or before the end.
 #[test]
 fn chunked_without_end() {
     let begin = || {
@@ -155,8 +155,8 @@ fn response_head_lost() {
     );
 }
 
-/// With several requests waiting nothing is certain after a lost response, not even after the client's next run; a
-/// silence makes it so.
+/// With several requests waiting nothing is certain after a lost response, not even after the client's next
+/// run; a silence makes it so.
 #[test]
 fn pipelined_response_lost() {
     let mut c = Connection::new();
@@ -220,8 +220,8 @@ fn pipelined_request_lost() {
     assert_eq!(c.take(), ["GET /e 200 2 @5007-5008-5008"]);
 }
 
-/// A lost request of a client that does not pipeline costs that exchange only, whether the hole is told in its place or
-/// only before the next request.
+/// A lost request of a client that does not pipeline costs that exchange only, whether the hole is told in
+/// its place or only before the next request.
 #[test]
 fn request_lost() {
     let mut c = Connection::new();
@@ -243,8 +243,9 @@ fn request_lost() {
     assert_eq!(c.take(), ["GET /a 200 2 @1-2-2", "GET /c 200 2 @3-4-4"]);
 }
 
-/// The kernel says that a run begins, and the one before it was not seen: the response was lost, and the client does not
-/// pipeline. The next response comes behind a hole that may hide more than one, so it is not paired either.
+/// The kernel says that a run begins, and the one before it was not seen: the response was lost, and the
+/// client does not pipeline. The next response comes behind a hole that may hide more than one, so it is not
+/// paired either.
 #[test]
 fn response_run_lost() {
     let mut c = Connection::new();
@@ -276,7 +277,8 @@ fn response_run_lost_unseen() {
     assert_eq!(c.take(), ["GET /a - ? @1---3 ResponseLost", "GET /b - ? @2---3 ResponseLost"]);
 }
 
-/// First seen in the middle of a body, of a head, between messages; responses whose requests were not seen are counted.
+/// First seen in the middle of a body, of a head, between messages; responses whose requests were not seen
+/// are counted.
 #[test]
 fn midstream() {
     let mut c = Connection::midstream();
@@ -366,4 +368,29 @@ fn garbage() {
     c.client(get("/a")).server(CHUNKED.to_owned() + "xyz\r\n").client(get("/b")).server(OK);
     assert_eq!(c.take(), ["GET /a 200 ? @1-2-2", "GET /b 200 2 @3-4-4"]);
     assert_eq!(c.losses(), Losses { resynchronised: 1, ..Losses::default() });
+}
+
+/// A response that began before a request is not that request's, even if its head is cut off behind it.
+#[test]
+fn response_before_its_request() {
+    for end in [false, true] {
+        let mut c = Connection::new();
+        c.hole(Stream::ToServer, 30).server("HTTP/1.1 200 OK\r\nCont").client(get("/b"));
+        if end {
+            c.end(End::Orderly);
+            assert_eq!(c.take(), ["GET /b - ? @3---4 ConnectionClosed(0)"]);
+        } else {
+            c.hole(Stream::ToClient, 20).client(get("/c")).server(OK);
+            assert_eq!(c.take(), ["GET /b - ? @3-4-4 ResponseLost", "GET /c 200 2 @5-6-6"]);
+        }
+    }
+}
+
+/// A request whose head was cut off and only afterwards told is not paired: its response may have passed.
+#[test]
+fn head_overtaken() {
+    let mut c = Connection::new();
+    c.client(get("/a") + "GET /b HTTP/1.1\r\nHo").server(OK).hole(Stream::ToServer, 10);
+    c.chunk(Stream::ToServer, get("/c").as_bytes(), get("/c").len() as u64, Some(true)).server(OK);
+    assert_eq!(c.take(), ["GET /a 200 2 @1-2-2", "GET /b - ? @1---3 ResponseLost", "GET /c 200 2 @3-4-4"]);
 }

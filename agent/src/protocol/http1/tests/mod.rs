@@ -1,6 +1,7 @@
 //! Tests of whole connections.
 
 mod attributes;
+mod conversation;
 mod framing;
 mod inference;
 mod loss;

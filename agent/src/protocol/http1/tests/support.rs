@@ -42,7 +42,8 @@ impl Connection {
         self.run(Stream::ToClient, bytes.as_ref(), bytes.as_ref().len())
     }
 
-    /// A run, or its continuation, of which only the first bytes were captured. A millisecond passes before it.
+    /// A run, or its continuation, of which only the first bytes were captured. A millisecond passes before
+    /// it.
     pub fn run(&mut self, stream: Stream, bytes: &[u8], captured: usize) -> &mut Self {
         self.time += 1;
         self.chunk(stream, &bytes[..captured], bytes.len() as u64, None)
@@ -83,8 +84,8 @@ impl Connection {
         self
     }
 
-    /// What was told since the last call: `GET /a 200 5 @1-2-3`, with the response's body size (`?` if unknown) and the
-    /// milliseconds of start, first byte and end, and the outcome unless complete.
+    /// What was told since the last call: `GET /a 200 5 @1-2-3`, with the response's body size (`?` if
+    /// unknown) and the milliseconds of start, first byte and end, and the outcome unless complete.
     pub fn take(&mut self) -> Vec<String> {
         self.told.drain(..).map(|exchange| summary(&exchange)).collect()
     }
