@@ -6,8 +6,8 @@
 #![no_std]
 #![no_main]
 
-use aya_ebpf::macros::{raw_tracepoint, tracepoint};
-use aya_ebpf::programs::{RawTracePointContext, TracePointContext};
+use aya_ebpf::macros::raw_tracepoint;
+use aya_ebpf::programs::RawTracePointContext;
 
 /// Declares empty programs on raw tracepoints.
 macro_rules! empty {
@@ -23,25 +23,13 @@ macro_rules! empty {
 empty!(
     sock_send_length,
     sock_recv_length,
+    sys_exit,
     inet_sock_set_state,
     tcp_destroy_sock,
     sched_process_exec,
     sched_process_fork,
     sched_process_exit,
 );
-
-/// Declares empty programs on tracepoints.
-macro_rules! empty_exits {
-    ($($name:ident),+ $(,)?) => {$(
-        /// Does nothing.
-        #[tracepoint]
-        pub fn $name(_: TracePointContext) -> i32 {
-            0
-        }
-    )+};
-}
-
-empty_exits!(sys_exit_read, sys_exit_write, sys_exit_recvmmsg, sys_exit_sendmmsg);
 
 #[cfg(not(test))]
 #[panic_handler]

@@ -40,13 +40,14 @@ impl Control {
 
 /// Bytes copied at the start of each run in [`MODE_UNKNOWN`].
 pub const UNKNOWN_BUDGET: u32 = 16 * 1024;
-/// A run that begins with a request that has no body, as the signature of its first bytes tells, may be this many
-/// bytes long and is still copied whole, and so is the run of answers it earns (pipelining).
+/// A run of requests that have no body, as the signature of its first bytes tells, may be this many bytes long and is
+/// still copied whole, and so is the run of answers it earns (pipelining).
 pub const PIPELINE_BUDGET: u32 = 1024 * 1024;
-/// Each byte of such requests, beyond the first [`PIPELINE_THRESHOLD`], earns this many bytes of answers.
-pub const PIPELINE_FACTOR: u32 = 8;
-/// A run of requests that is shorter is taken for a single one.
-pub const PIPELINE_THRESHOLD: u32 = 1024;
+/// Each byte of such requests, beyond the first of them, earns this many bytes of answers.
+pub const PIPELINE_FACTOR: u32 = 32;
+/// A run of requests that is shorter is taken for a single one; likewise one shorter than half of what the mode
+/// [`MODE_HEADS`] copies, which is what heads on the connection need.
+pub const PIPELINE_THRESHOLD: u32 = 512;
 
 /// The programs' memory of one stream of a connection.
 #[repr(C)]
@@ -78,7 +79,8 @@ pub struct Connection {
     pub ports: u32,
     /// [`crate::record::ROLE_CLIENT`] and the others there.
     pub role: u8,
-    /// Direction of the last segment and, as a further bit, [`BODILESS`]; [`NO_DIRECTION`] before the first.
+    /// Direction of the last segment and, as further bits, [`READS_BODILESS`] and [`WRITES_BODILESS`];
+    /// [`NO_DIRECTION`] before the first.
     pub last_direction: u8,
     /// 1 once the [`crate::record::Open`] record is out.
     pub opened: u8,
@@ -86,8 +88,10 @@ pub struct Connection {
     pub ignored: u8,
 }
 
-/// [`Connection::last_direction`]: the present run began with a request that has no body.
-pub const BODILESS: u8 = 2;
+/// [`Connection::last_direction`]: the last run that this end read was one of requests without bodies.
+pub const READS_BODILESS: u8 = 2;
+/// [`Connection::last_direction`]: the last run that this end wrote was one of requests without bodies.
+pub const WRITES_BODILESS: u8 = 4;
 
 /// [`Connection::last_direction`] before the first segment.
 pub const NO_DIRECTION: u8 = 255;
@@ -100,6 +104,22 @@ pub struct Process {
     pub ignored: u32,
     /// Offset of `goid` in Go's `runtime.g`, 0 if this is not a Go program (or its layout is unknown).
     pub goid_offset: u32,
+}
+
+/// Indices of the table through which the program at the exit of all system calls goes on to the one for the call.
+pub mod calls {
+    /// Calls that read.
+    pub const READ: u32 = 0;
+    /// Calls that write.
+    pub const WRITE: u32 = 1;
+    /// `splice`
+    pub const SPLICE: u32 = 2;
+    /// `recvmmsg`
+    pub const RECVMMSG: u32 = 3;
+    /// `sendmmsg`
+    pub const SENDMMSG: u32 = 4;
+    /// How many there are.
+    pub const COUNT: u32 = 5;
 }
 
 plain! {

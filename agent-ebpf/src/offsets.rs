@@ -57,7 +57,6 @@ offsets! {
     task_process = "task_struct"."tgid",
     task_thread = "task_struct"."pid",
     task_parent = "task_struct"."real_parent",
-    task_stack = "task_struct"."stack",
     files_table = "files_struct"."fdt",
     table_size = "fdtable"."max_fds",
     table_files = "fdtable"."fd",
@@ -81,19 +80,14 @@ pub struct Settings {
     pub wake_bytes: u32,
     /// Inode number of the only network namespace to look at, 0 for all.
     pub only_namespace: u32,
-    /// 1 if the kernel has the helper `bpf_task_pt_regs` (5.15); otherwise the registers are taken from the top of the
-    /// kernel stack.
-    pub task_registers: u32,
-    /// Size of a kernel stack in bytes; used where `task_registers` is 0.
-    pub stack_size: u32,
-    /// Size of `struct pt_regs` in bytes; used where `task_registers` is 0.
-    pub registers_size: u32,
     /// Bits that hold the number of any CPU of this machine.
     pub processor_bits: u32,
+    /// Unused, 0.
+    pub reserved: [u32; 3],
 }
 
 plain! {
-    Offsets = 40 * 4,
+    Offsets = 39 * 4,
     Settings = 32,
 }
 const _: () = assert!(Offsets::FIELDS.len() * 4 == size_of::<Offsets>());

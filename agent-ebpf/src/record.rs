@@ -152,6 +152,11 @@ pub struct Close {
     pub header: Header,
     /// The connection.
     pub connection: u64,
+    /// How far this end had read: bytes beyond the last segment were moved where no hook sees it. One more if the peer's
+    /// end of stream was read too.
+    pub read_position: u64,
+    /// How far this end had written; one more if it ended its stream.
+    pub write_position: u64,
     /// `sk_err`: 0 for an orderly end, `ECONNRESET` and the like otherwise.
     pub error: u32,
     /// Unused, 0.
@@ -210,7 +215,7 @@ plain! {
     Header = 16,
     Segment = 72,
     Open = 208,
-    Close = 32,
+    Close = 48,
     Exec = 48,
     Fork = 24,
     Exit = 24,

@@ -32,9 +32,9 @@ fn work(command: Command) -> Result<ExitCode> {
             }
             start_log(config.log.level);
             if config.disabled {
-                return block_on(pipeline::idle(args.seconds.into()));
+                return block_on(pipeline::idle(args.seconds));
             }
-            block_on(pipeline::run(config, args.seconds.into()))
+            block_on(pipeline::run(config, args.seconds))
         }
         Command::Record(args) => {
             let config = Config::load(&args, env)?;
@@ -42,7 +42,7 @@ fn work(command: Command) -> Result<ExitCode> {
                 return Ok(ExitCode::SUCCESS);
             }
             start_log(config.log.level);
-            block_on(pipeline::record(config, &args.file, args.seconds.into()))
+            block_on(pipeline::record(config, &args.file, args.seconds))
         }
         Command::Replay(args) => {
             let config = Config::load(&args, env)?;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use remora_exporters::{Exporter, Scope};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::capture::file::{FileError, Preamble, Reader, Writer};
 use crate::capture::{Dispatcher, Live, Record, Ring};
@@ -33,17 +34,38 @@ const REPLAY_FLUSH: Duration = Duration::from_secs(30);
 /// Spans that may wait for the exporter before a replay pauses.
 const REPLAY_QUEUE: u64 = 16_384;
 
-/// What ends a live run.
-pub enum Until {
-    /// SIGTERM or SIGINT.
-    Signal,
-    /// The same, or when so many seconds have passed.
-    Seconds(u64),
+/// What ends a live run: SIGTERM, SIGINT, or the time. Awaiting begins where it is made, so make it before anything
+/// that has to be ended in order.
+struct Until {
+    terminate: Signal,
+    interrupt: Signal,
+    deadline: Option<Instant>,
 }
 
-impl From<Option<u64>> for Until {
-    fn from(seconds: Option<u64>) -> Self {
-        seconds.map_or(Until::Signal, Until::Seconds)
+impl Until {
+    /// Until a signal comes, or `seconds` have passed.
+    fn new(seconds: Option<u64>) -> Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("SIGTERM cannot be awaited")?,
+            interrupt: signal(SignalKind::interrupt()).context("SIGINT cannot be awaited")?,
+            deadline: seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds)),
+        })
+    }
+
+    /// Resolves when the run shall end; why.
+    async fn end(mut self) -> &'static str {
+        let deadline = self.deadline;
+        let time = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+            () = time => "the time is over",
+        }
     }
 }
 
@@ -51,7 +73,8 @@ impl From<Option<u64>> for Until {
 ///
 /// # Errors
 /// If nothing can be attached, or the configuration cannot be used.
-pub async fn run(config: Config, until: Until) -> Result<()> {
+pub async fn run(config: Config, seconds: Option<u64>) -> Result<()> {
+    let until = Until::new(seconds)?;
     let exporter = start_exporter(&config)?;
     let probes = attach(&config)?;
     let store = store(&config);
@@ -67,7 +90,8 @@ pub async fn run(config: Config, until: Until) -> Result<()> {
 ///
 /// # Errors
 /// If nothing can be attached, or the file cannot be written.
-pub async fn record(config: Config, path: &Path, until: Until) -> Result<()> {
+pub async fn record(config: Config, path: &Path, seconds: Option<u64>) -> Result<()> {
+    let until = Until::new(seconds)?;
     let probes = attach(&config)?;
     let store = store(&config);
     let clock_offset = Arc::new(AtomicI64::new(clock::offset()));
@@ -180,12 +204,12 @@ async fn live(
     let mut metrics = tokio::time::interval(config.metrics.interval());
     metrics.tick().await;
     let mut clocks = tokio::time::interval(Duration::from_secs(10));
-    let end = end(until);
+    let end = until.end();
     tokio::pin!(end);
     loop {
         tokio::select! {
             reason = &mut end => {
-                tracing::info!("ending: {}", reason?);
+                tracing::info!("ending: {reason}");
                 break;
             }
             _ = metrics.tick() => {
@@ -328,31 +352,15 @@ fn store(config: &Config) -> Arc<Store> {
     Arc::new(Store::new(Host::read(Path::new("/")), config.identity.clone()))
 }
 
-/// Resolves when the run shall end; why.
-async fn end(until: Until) -> Result<&'static str> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be awaited")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be awaited")?;
-    let time = async {
-        match until {
-            Until::Signal => std::future::pending().await,
-            Until::Seconds(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
-        }
-    };
-    Ok(tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-        () = time => "the time is over",
-    })
-}
-
 /// Waits for the end without doing anything (`OTEL_SDK_DISABLED`).
 ///
 /// # Errors
 /// If signals cannot be awaited.
-pub async fn idle(until: Until) -> Result<()> {
+pub async fn idle(seconds: Option<u64>) -> Result<()> {
+    let until = Until::new(seconds)?;
     tracing::info!("OTEL_SDK_DISABLED is set: nothing is attached and nothing exported; waiting for the end");
-    end(until).await.map(|_| ())
+    until.end().await;
+    Ok(())
 }
 
 /// Gives memory back that the start has used (the kernel's types, the programs' object).

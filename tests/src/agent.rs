@@ -151,6 +151,12 @@ impl Agent {
         parse(whole, self.running.errors())
     }
 
+    /// How many spans came so far.
+    #[must_use]
+    pub fn told(&self) -> usize {
+        self.running.output().matches("\"spanId\"").count()
+    }
+
     /// Ends it with SIGTERM and returns what it told. Panics unless it ends well and in time.
     #[must_use]
     pub fn stop(self) -> Spans {

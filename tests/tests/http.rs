@@ -11,7 +11,14 @@ use remora_tests::{
 const PORT: u16 = 8080;
 const ADDRESS: &str = "127.0.0.1:8080";
 
-each_tier!(pipelining_to_nginx, pipelining_to_axum, a_large_download, a_large_upload, large_chunked_bodies);
+each_tier!(
+    pipelining_to_nginx,
+    pipelining_to_axum,
+    a_large_download,
+    a_large_upload,
+    large_chunked_bodies,
+    heads_of_all_sizes
+);
 
 fn nginx_with(net: &Netns, place: &Place, locations: &str) -> Running {
     nginx(net, place, PORT, &format!("server {{ listen {ADDRESS}; {locations} }}"))
@@ -296,6 +303,69 @@ fn upgrade_to_websocket() {
     let spans = agent.stop();
     both(&spans, &[("GET", 101)]);
     let _ = spans.all().each("no error", |span| span.status != 2);
+}
+
+/// A client that closes its half after the request still gets its answer.
+#[test]
+fn half_closed() {
+    let net = Netns::new();
+    let server = serve(&net, ADDRESS, |mut stream| {
+        let _ = head_end(&mut stream);
+        assert_eq!(stream.read(&mut [0; 1]).expect("end"), 0, "the client has closed its half");
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").expect("answer");
+    });
+    let agent = Agent::start(&net);
+    let mut client = Client::connect(&net, ADDRESS);
+    client.send("GET /half HTTP/1.1\r\nHost: test\r\n\r\n");
+    client.socket().shutdown(std::net::Shutdown::Write).expect("shutdown");
+    assert_eq!(client.reply().body, b"ok");
+    server.join().expect("server");
+    let spans = agent.stop();
+    both(&spans, &[("GET", 200)]);
+    let _ = spans.all().none_has("error.type").none_has("remora.outcome");
+}
+
+/// The answer comes while the request's body is still on its way.
+#[test]
+fn answered_before_the_request_was_read() {
+    let (net, place) = (Netns::new(), Place::new());
+    let body = place.write("body", vec![b'x'; 20_000_000]);
+    let _server = nginx_with(&net, &place, "client_max_body_size 1k; location / { return 200 ok; }");
+    let agent = Agent::start(&net);
+    for _ in 0..3 {
+        let upload =
+            net.program("curl").args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Expect:", "-T"]);
+        assert_eq!(upload.arg(&body).arg("http://127.0.0.1:8080/big").run().output, "413");
+    }
+    let spans = agent.stop();
+    both(&spans, &[("PUT", 413), ("PUT", 413), ("PUT", 413)]);
+}
+
+/// Heads of many sizes on one connection: what stands at their beginning is always told.
+fn heads_of_all_sizes(tier: Tier) {
+    const COUNT: usize = 60;
+    let net = Netns::new();
+    let _server = python_server(&net, "127.0.0.1", PORT);
+    let agent = Agent::watch(&net).tier(tier).start();
+    let mut client = Client::connect(&net, ADDRESS);
+    for i in 0..COUNT {
+        // Small and large ones take turns; the length of the body stands behind the large field.
+        let cookie = "c".repeat(if i % 3 == 0 { 20 } else { i * 1009 % 30_000 });
+        let head = format!("POST /echo?{i} HTTP/1.1\r\nHost: test\r\nCookie: {cookie}\r\n");
+        client.send(format!("{head}Content-Length: {}\r\n\r\n{}", i + 1, "b".repeat(i + 1)));
+        assert_eq!(client.reply().body.len(), i + 1);
+    }
+    let spans = agent.stop();
+    for side in [spans.server(PORT), spans.client(PORT)] {
+        let side = side.exactly(COUNT).each_has("http.response.status_code", 200);
+        let told: Vec<(String, i64)> =
+            side.clone().in_order().iter().map(|span| (span.target(), size(span, "response"))).collect();
+        let expected: Vec<(String, i64)> = (0..COUNT).map(|i| (format!("/echo?{i}"), i as i64 + 1)).collect();
+        assert_eq!(told, expected);
+        let _ = side.each("the request's size or none", |span| {
+            [0, size(span, "response")].contains(&size(span, "request"))
+        });
+    }
 }
 
 /// `CONNECT` is an exchange of its own; the tunnel behind it belongs to its two ends.

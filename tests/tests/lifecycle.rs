@@ -39,10 +39,14 @@ fn ends_in_time_under_load(tier: Tier) {
     let _server = nginx(&net, &place, PORT, &server);
     let agent = Agent::watch(&net).tier(tier).start();
     let mut wrk = net.program("wrk").args(["-t2", "-c16", "-d60s", "http://127.0.0.1:8080/"]).start();
-    assert!(wait_for(Duration::from_secs(10), || agent.so_far().all().len() > 1000), "no spans under load");
+    assert!(wait_for(Duration::from_secs(10), || agent.told() > 1000), "no spans under load");
     assert!(wrk.ended().is_none());
     let spans = agent.stop();
     assert!(spans.server(PORT).len() > 1000);
+    // What is lost at saturation is lost in the ring buffer, and nothing else goes wrong because of it.
+    let lost = |name| spans.coverage.get(name);
+    assert_eq!(lost("overlap_bytes"), 0, "bytes were seen twice\n{}", spans.coverage);
+    assert!(lost("ring_full") > 0 || lost("resynchronised") == 0, "lost its place\n{}", spans.coverage);
 }
 
 /// eBPF programs and links that a process holds.
@@ -210,7 +214,12 @@ fn replays_what_it_recorded(tier: Tier) {
             Spans::read(&finished.output, finished.errors)
         })
         .collect();
-    assert_eq!(essences(&replayed[0]), essences(&told), "replay and run differ");
+    let (of_replay, of_run) = (essences(&replayed[0]), essences(&told));
+    let without = |one: &[String], other: &[String]| -> Vec<String> {
+        one.iter().filter(|span| !other.contains(span)).take(3).cloned().collect()
+    };
+    let (more, less) = (without(&of_replay, &of_run), without(&of_run, &of_replay));
+    assert!(of_replay == of_run, "only the replay told {more:#?}\nonly the run told {less:#?}");
     let mut all = replayed.iter().map(|spans| {
         let mut spans: Vec<_> = spans.all().iter().cloned().collect();
         spans.sort_by(|one, other| one.id.cmp(&other.id));

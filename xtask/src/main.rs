@@ -3,6 +3,7 @@
 //! One module a command; what they share stands in [`process`] (children and signals), [`progress`] (what the user
 //! sees while waiting) and [`paths`].
 
+mod bench;
 mod demo;
 mod go_offsets;
 mod paths;
@@ -31,6 +32,8 @@ enum Command {
     Demo(demo::Args),
     /// Start the demo application alone, until Ctrl-C
     Shop(demo::ShopArgs),
+    /// Measure what the agent costs and how much it can take; write docs/benchmarks.md
+    Bench(bench::Args),
     /// Put a small, steady load on a running demo application
     Load(demo::LoadArgs),
     /// Measure where each Go version's runtime keeps its goroutines' identity, for the symbolizer's table
@@ -45,6 +48,7 @@ fn main() {
         Command::Test(args) => test::main(&args),
         Command::Demo(args) => demo::main(&args),
         Command::Shop(args) => demo::shop(&args),
+        Command::Bench(args) => bench::main(&args),
         Command::Load(args) => demo::load(&args),
         Command::GoOffsets(args) => go_offsets::main(&args),
     };

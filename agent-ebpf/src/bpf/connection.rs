@@ -157,6 +157,20 @@ fn unix_name(sock: u64, path: *mut [u8; 104]) -> bool {
     unsafe { bpf_probe_read_kernel(path.cast(), length, name as *const _) == 0 }
 }
 
+/// Writes zeros. Volatile, since the compiler would make one call of many, which goes byte by byte.
+///
+/// # Safety
+/// There is room for `N` words at `words`.
+#[inline(always)]
+unsafe fn clear<const N: usize>(words: *mut u64) {
+    let mut i = 0;
+    while i < N {
+        // SAFETY: as the caller promises.
+        unsafe { words.add(i).write_volatile(0) };
+        i += 1;
+    }
+}
+
 /// Tells user space of a connection whose first segment is about to follow. False if the record was lost; it is
 /// tried again with the next segment.
 #[inline(always)]
@@ -181,9 +195,9 @@ pub fn open(sock: Sock, connection: &mut Connection, process: u32, now: u64) -> 
         (*record).remote_port = u16::from_be(connection.ports as u16);
         (*record).role = connection.role;
         (*record).flags = if connection.established == 0 { OPEN_MIDSTREAM } else { 0 };
-        (&raw mut (*record).local).cast::<[u64; 2]>().write([0; 2]);
-        (&raw mut (*record).remote).cast::<[u64; 2]>().write([0; 2]);
-        (&raw mut (*record).path).cast::<[u64; 13]>().write([0; 13]);
+        clear::<2>((&raw mut (*record).local).cast());
+        clear::<2>((&raw mut (*record).remote).cast());
+        clear::<13>((&raw mut (*record).path).cast());
         match family {
             AF_INET => {
                 (&raw mut (*record).local).cast::<u32>().write(read(at(sock.0, offset!(sock_local4))));

@@ -1,9 +1,9 @@
 //! Maps and read-only globals.
 
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf};
 use remora_abi::loss::{COUNTERS, Counter};
-use remora_abi::maps::{Connection, Control, Process};
+use remora_abi::maps::{Connection, Control, Process, calls};
 use remora_abi::offsets::{Offsets, Settings};
 use remora_abi::record::{MAX_CAPTURE, READ, Segment};
 
@@ -22,10 +22,8 @@ pub static SETTINGS: Settings = Settings {
     controls: 1,
     wake_bytes: 0,
     only_namespace: 0,
-    task_registers: 0,
-    stack_size: 0,
-    registers_size: 0,
     processor_bits: 0,
+    reserved: [0; 3],
 };
 
 /// A global's field as the agent set it: volatile, since the compiler knows only the value that stands here.
@@ -100,6 +98,10 @@ impl Program {
 #[map]
 pub static NUMBERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(3, 0);
 
+/// The programs of system calls, by [`remora_abi::maps::calls`].
+#[map]
+pub static CALLS: ProgramArray = ProgramArray::with_max_entries(calls::COUNT, 0);
+
 /// Where a [`Program`] works.
 #[map]
 pub static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(3, 0);
@@ -120,10 +122,14 @@ pub struct Scratch {
     pub control: Control,
     /// How far the copying has come.
     pub cursor: Cursor,
+    /// The run that begins, if one does.
+    pub run: Run,
     /// Offset of `goid` in the process's `runtime.g`, 0 if it is not a Go program.
     pub goid_offset: u32,
-    /// Unused.
-    pub reserved: u32,
+    /// The socket, and how many messages moved on it (`recvmmsg` and `sendmmsg`).
+    pub messages: Messages,
+    /// Bytes that the same call moved behind those at hand (further messages of `recvmmsg` and `sendmmsg`).
+    pub behind: u32,
     /// The record's fixed part.
     pub segment: Segment,
     /// The bytes behind it.
@@ -145,6 +151,34 @@ impl Scratch {
         // SAFETY: the very reference that came in.
         unsafe { &mut *(opaque(core::ptr::from_mut(self) as u64) as *mut Self) }
     }
+}
+
+/// What `recvmmsg` or `sendmmsg` did.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Messages {
+    /// The socket's `struct sock`.
+    pub sock: u64,
+    /// Messages that moved.
+    pub count: u64,
+}
+
+/// What the budget of a run that begins is made of.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Run {
+    /// Bytes that the mode grants.
+    pub base: u32,
+    /// A run of requests that is no longer is one request.
+    pub single: u32,
+    /// Bytes of the last run in this direction, if it was one of requests without bodies; else 0.
+    pub own: u32,
+    /// The same of the other direction.
+    pub other: u32,
+    /// What may be copied.
+    pub budget: u32,
+    /// 1 if it is one of requests without bodies.
+    pub bodiless: u32,
 }
 
 /// How far the copying of a call's bytes has come.

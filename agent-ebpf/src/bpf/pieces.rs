@@ -29,11 +29,14 @@ pub mod number {
     pub const WRITE: i64 = 1;
     pub const READV: i64 = 19;
     pub const WRITEV: i64 = 20;
+    pub const SENDFILE: i64 = 40;
     pub const SENDTO: i64 = 44;
     pub const RECVFROM: i64 = 45;
     pub const SENDMSG: i64 = 46;
     pub const RECVMSG: i64 = 47;
     pub const SPLICE: i64 = 275;
+    pub const RECVMMSG: i64 = 299;
+    pub const SENDMMSG: i64 = 307;
     pub const PREADV2: i64 = 327;
     pub const PWRITEV2: i64 = 328;
 }
@@ -45,11 +48,14 @@ pub mod number {
     pub const WRITE: i64 = 64;
     pub const READV: i64 = 65;
     pub const WRITEV: i64 = 66;
+    pub const SENDFILE: i64 = 71;
     pub const SPLICE: i64 = 76;
     pub const SENDTO: i64 = 206;
     pub const RECVFROM: i64 = 207;
     pub const SENDMSG: i64 = 211;
     pub const RECVMSG: i64 = 212;
+    pub const RECVMMSG: i64 = 243;
+    pub const SENDMMSG: i64 = 269;
     pub const PREADV2: i64 = 286;
     pub const PWRITEV2: i64 = 287;
 }

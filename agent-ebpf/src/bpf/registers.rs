@@ -1,8 +1,7 @@
 //! The user registers of the current system call, and with them its arguments and the goroutine.
 
-use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_get_current_task_btf, bpf_task_pt_regs};
+use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_task_pt_regs};
 
-use crate::globals::{offset, setting};
 use crate::kernel::{at, read, read_user};
 
 /// Arguments of the system call that the current thread is in, and what else its registers tell.
@@ -68,30 +67,20 @@ struct Registers {
     unused: u32,
 }
 
-/// Address of the current thread's saved user registers.
-#[inline(always)]
-fn saved() -> u64 {
-    // SAFETY: helpers without preconditions; the branch is decided at load, so that an older kernel's verifier never
-    // sees the helper that it does not have.
-    unsafe {
-        if setting!(task_registers) != 0 {
-            let task = bpf_get_current_task_btf();
-            bpf_task_pt_regs(task) as u64
-        } else {
-            let task = bpf_get_current_task();
-            let stack: u64 = read(at(task, offset!(task_stack)));
-            stack + setting!(stack_size) as u64 - setting!(registers_size) as u64
-        }
-    }
-}
-
 impl Call {
-    /// The current thread's.
-    #[cfg(bpf_target_arch = "x86_64")]
+    /// The current thread's. Needs Linux 5.15.
     #[inline(always)]
     pub fn current() -> Self {
+        // SAFETY: helpers without preconditions.
+        Self::of(unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as u64)
+    }
+
+    /// What the saved user registers at this address say.
+    #[cfg(bpf_target_arch = "x86_64")]
+    #[inline(always)]
+    pub fn of(registers: u64) -> Self {
         const USER32_CODE_SEGMENT: u64 = 0x23;
-        let r: Registers = read(saved());
+        let r: Registers = read(registers);
         Self {
             number: r.orig_ax as i64,
             first: r.di,
@@ -104,12 +93,12 @@ impl Call {
         }
     }
 
-    /// The current thread's.
+    /// What the saved user registers at this address say.
     #[cfg(bpf_target_arch = "aarch64")]
     #[inline(always)]
-    pub fn current() -> Self {
+    pub fn of(registers: u64) -> Self {
         const AARCH32_MODE: u64 = 0x10;
-        let r: Registers = read(saved());
+        let r: Registers = read(registers);
         Self {
             number: r.syscallno as i64,
             first: r.orig_x0,
@@ -119,6 +108,23 @@ impl Call {
             g: r.regs[28],
             stack: r.sp,
             compat: (r.pstate & AARCH32_MODE != 0) as u64,
+        }
+    }
+
+    /// Number and mode alone, for a first look.
+    #[inline(always)]
+    pub fn number_of(registers: u64) -> (i64, bool) {
+        #[cfg(bpf_target_arch = "x86_64")]
+        {
+            let [number, _, code_segment]: [u64; 3] =
+                read(at(registers, core::mem::offset_of!(Registers, orig_ax) as u32));
+            (number as i64, code_segment & 0xffff == 0x23)
+        }
+        #[cfg(bpf_target_arch = "aarch64")]
+        {
+            let number: i32 = read(at(registers, core::mem::offset_of!(Registers, syscallno) as u32));
+            let state: u64 = read(at(registers, core::mem::offset_of!(Registers, pstate) as u32));
+            (number as i64, state & 0x10 != 0)
         }
     }
 

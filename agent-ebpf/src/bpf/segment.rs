@@ -7,8 +7,8 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::maps::ring_buf::RingBufEntry;
 use remora_abi::loss::Counter;
 use remora_abi::maps::{
-    BODILESS, Connection, Control, MODE_FRAMES, MODE_HEADS, MODE_OFF, MODE_UNKNOWN, NO_DIRECTION, PIPELINE_BUDGET,
-    PIPELINE_FACTOR, PIPELINE_THRESHOLD, Stream, UNKNOWN_BUDGET,
+    Connection, Control, MODE_FRAMES, MODE_HEADS, MODE_OFF, MODE_UNKNOWN, NO_DIRECTION, PIPELINE_BUDGET,
+    PIPELINE_FACTOR, PIPELINE_THRESHOLD, READS_BODILESS, Stream, UNKNOWN_BUDGET, WRITES_BODILESS,
 };
 use remora_abi::record::{
     AMBIGUOUS, END_OF_STREAM, FAULT, Header, MAX_CAPTURE, READ, RUN_START, SEGMENT, Segment, UNREACHABLE,
@@ -107,7 +107,7 @@ fn place(scratch: &mut Scratch, stream: &mut Stream, sock: Sock, tcp: bool) {
         return;
     }
     let reading = scratch.segment.direction == READ;
-    let sequence = if reading { sock.copied() } else { sock.written() };
+    let sequence = (if reading { sock.copied() } else { sock.written() }).wrapping_sub(scratch.behind);
     let mut moved = sequence.wrapping_sub(stream.sequence);
     if reading && moved == bytes.wrapping_add(1) && peer_closed(sock) {
         // The FIN takes a sequence number of its own and is consumed together with the last bytes.
@@ -132,21 +132,31 @@ fn peer_closed(sock: Sock) -> bool {
     matches!(sock.state(), 6..=9 | 11)
 }
 
-/// What may be copied of a run that begins; `asked` is what the run before it may still copy, if that was one of
-/// requests without a body.
+/// Decides what may be copied of the run that begins, in a mode other than [`MODE_FRAMES`].
 #[inline(always)]
-fn run_budget(scratch: &mut Scratch, asked: Option<u32>) -> (u32, u8) {
-    let base = match scratch.control.mode {
-        MODE_HEADS => scratch.control.budget,
-        MODE_FRAMES => return (u32::MAX, 0),
-        _ => UNKNOWN_BUDGET,
+fn run_budget(scratch: &mut Scratch) {
+    let heads = scratch.control.mode == MODE_HEADS;
+    let base = if heads { scratch.control.budget } else { UNKNOWN_BUDGET };
+    scratch.run.base = base;
+    scratch.run.single = if heads && base / 2 > PIPELINE_THRESHOLD { base / 2 } else { PIPELINE_THRESHOLD };
+    let scratch = scratch.again();
+    // Behind a long run of requests, the next may begin in the middle of one.
+    let goes_on = scratch.run.own >= scratch.run.single;
+    scratch.run.bodiless = (goes_on || bodiless_request(&scratch.pieces)) as u32;
+    let scratch = scratch.again();
+    scratch.run.budget = if scratch.run.bodiless != 0 {
+        PIPELINE_BUDGET
+    } else {
+        // A long run of requests earns a long run of answers.
+        let requests = scratch.run.other.saturating_sub(scratch.run.single);
+        scratch.run.base.saturating_add(requests.saturating_mul(PIPELINE_FACTOR))
     };
-    if bodiless_request(&scratch.pieces) {
-        return (PIPELINE_BUDGET, BODILESS);
-    }
-    // A long run of requests earns a long run of answers.
-    let requests = asked.map_or(0, |left| PIPELINE_BUDGET.saturating_sub(left).saturating_sub(PIPELINE_THRESHOLD));
-    (base.saturating_add(requests.saturating_mul(PIPELINE_FACTOR)), 0)
+}
+
+/// Bytes of a run of requests without bodies that has so much left of its budget.
+#[inline(always)]
+fn requested(last: u8, bit: u8, left: u32) -> u32 {
+    if last == NO_DIRECTION || last & bit == 0 { 0 } else { PIPELINE_BUDGET.saturating_sub(left) }
 }
 
 /// `bytes` bytes moved on `sock` in the call that the scratch describes; 0 bytes read means the end of the stream. They
@@ -221,6 +231,11 @@ fn observe(scratch: &mut Scratch, connection: &mut Connection, sock: Sock, direc
     }
 
     let last = connection.last_direction;
+    let (own_bit, other_bit) = if direction == READ {
+        (READS_BODILESS, WRITES_BODILESS)
+    } else {
+        (WRITES_BODILESS, READS_BODILESS)
+    };
     let (stream, other, quiet_until) = if direction == READ {
         (&mut connection.read, &connection.write, scratch.control.read_quiet_until)
     } else {
@@ -229,11 +244,19 @@ fn observe(scratch: &mut Scratch, connection: &mut Connection, sock: Sock, direc
     place(scratch, stream, sock, tcp);
     let scratch = scratch.again();
     if last == NO_DIRECTION || last & 1 != direction {
-        let asked = if last != NO_DIRECTION && last & BODILESS != 0 { Some(other.budget) } else { None };
-        let (budget, bodiless) = run_budget(scratch, asked);
         scratch.segment.flags |= RUN_START;
-        stream.budget = budget;
-        connection.last_direction = direction | bodiless;
+        scratch.run.own = requested(last, own_bit, stream.budget);
+        scratch.run.other = requested(last, other_bit, other.budget);
+        if scratch.control.mode != MODE_FRAMES {
+            run_budget(scratch.again());
+        } else {
+            scratch.run.budget = u32::MAX;
+            scratch.run.bodiless = 0;
+        }
+        let scratch = scratch.again();
+        let others = if last == NO_DIRECTION { 0 } else { last & other_bit };
+        connection.last_direction = direction | others | if scratch.run.bodiless != 0 { own_bit } else { 0 };
+        stream.budget = scratch.run.budget;
     } else if scratch.control.mode == MODE_FRAMES {
         stream.budget = u32::MAX;
     }
@@ -243,7 +266,6 @@ fn observe(scratch: &mut Scratch, connection: &mut Connection, sock: Sock, direc
         scratch.segment.goroutine = scratch.call.goroutine(scratch.goid_offset);
     }
     let budget = stream.budget;
-    stream.budget = budget.saturating_sub(bytes);
     scratch.cursor.budget = budget;
     if bytes == 0 {
         scratch.segment.flags |= END_OF_STREAM;
@@ -255,7 +277,8 @@ fn observe(scratch: &mut Scratch, connection: &mut Connection, sock: Sock, direc
     } else if !scratch.pieces.reachable() {
         count(Counter::Unreachable, 1);
         scratch.segment.flags |= UNREACHABLE;
-        scratch.cursor.budget = 0;
+    } else {
+        stream.budget = budget.saturating_sub(bytes);
     }
     if scratch.segment.flags & (END_OF_STREAM | AMBIGUOUS | UNREACHABLE) != 0 {
         scratch.cursor.budget = 0;

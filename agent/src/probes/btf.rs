@@ -17,8 +17,6 @@ pub struct KernelTypes {
     pub offsets: Offsets,
     /// Fields that this kernel does not have, as `structure.field`.
     pub missing: Vec<String>,
-    /// Size of `struct pt_regs` in bytes.
-    pub registers_size: u32,
 }
 
 /// Resolves all fields of [`Offsets`]. A field that is not there is [`MISSING`]; what needs it then does not load.
@@ -32,7 +30,7 @@ pub fn resolve(path: &Path) -> Result<KernelTypes, ProbeError> {
     let mut missing = Vec::new();
     let mut values = Vec::with_capacity(Offsets::FIELDS.len());
     for (structure, field) in Offsets::FIELDS {
-        let bits = find_struct(&btf, structure).and_then(|(id, _)| path_offset(&btf, id, field));
+        let bits = find_struct(&btf, structure).and_then(|id| path_offset(&btf, id, field));
         // Bit fields have no byte offset; none of ours is one on the kernels that we know.
         match bits.filter(|bits| bits % 8 == 0) {
             Some(bits) => values.push(bits / 8),
@@ -44,14 +42,13 @@ pub fn resolve(path: &Path) -> Result<KernelTypes, ProbeError> {
     }
     let raw: Vec<u8> = values.iter().flat_map(|value| value.to_ne_bytes()).collect();
     let offsets = remora_abi::Plain::read(&raw).unwrap_or(Offsets::NONE);
-    let registers_size = find_struct(&btf, "pt_regs").map_or(0, |(_, size)| size);
-    Ok(KernelTypes { offsets, missing, registers_size })
+    Ok(KernelTypes { offsets, missing })
 }
 
-/// Id and size of the structure with that name.
-fn find_struct(btf: &Btf, name: &str) -> Option<(u32, u32)> {
+/// Id of the structure with that name.
+fn find_struct(btf: &Btf, name: &str) -> Option<u32> {
     btf.resolve_ids_by_name(name).ok()?.into_iter().find_map(|id| match btf.resolve_type_by_id(id).ok()? {
-        Type::Struct(found) => Some((id, found.size() as u32)),
+        Type::Struct(_) => Some(id),
         _ => None,
     })
 }
@@ -117,8 +114,6 @@ mod tests {
         assert_eq!(types.offsets.sock_local4, 4);
         assert_eq!(types.offsets.sock_family, 16);
         assert_eq!(types.offsets.sock_state, 18);
-        #[cfg(target_arch = "x86_64")]
-        assert_eq!(types.registers_size, 168);
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use aya::maps::{HashMap, Map, MapData, RingBuf};
-use aya::programs::{ProgramError, RawTracePoint, TracePoint};
+use aya::maps::{HashMap, Map, MapData, ProgramArray, RingBuf};
+use aya::programs::{ProgramError, RawTracePoint};
 use aya::{Ebpf, EbpfLoader};
 use remora_abi::Plain;
 use remora_abi::offsets::Settings as Globals;
 
-use super::tier::{COMMON, Choice, Hook, Tier};
+use super::tier::{COMMON, Choice, Tier};
 use super::{Controls, KernelCounters, KernelTypes, ProbeError, btf};
 
 /// The programs, as `build.rs` built them.
@@ -34,6 +34,7 @@ pub struct Settings {
 /// The programs, attached. Dropping it detaches them.
 pub struct Probes {
     ebpf: Ebpf,
+    _calls: Option<ProgramArray<MapData>>,
     /// The tier that was taken.
     pub tier: Tier,
     /// Better tiers that were tried, and why they could not be had.
@@ -98,10 +99,8 @@ fn attach_tier(settings: &Settings, types: &KernelTypes, namespace: u32, tier: T
         controls,
         wake_bytes: (ring_bytes / 16).min(256 * 1024),
         only_namespace: namespace,
-        task_registers: u32::from(has_task_registers()),
-        stack_size: kernel_stack_size(),
-        registers_size: types.registers_size,
         processor_bits: processor_bits(),
+        reserved: [0; 3],
     };
     let mut loader = EbpfLoader::new();
     if !settings.floor {
@@ -115,18 +114,28 @@ fn attach_tier(settings: &Settings, types: &KernelTypes, namespace: u32, tier: T
     let object = if settings.floor { FLOOR } else { OBJECT };
     let mut ebpf = loader.load(object).map_err(|error| Refusal::All(load_error(&error)))?;
 
+    let refuse = |reason| match reason {
+        HookError::Privilege(action) => Refusal::All(ProbeError::Privilege { action }),
+        HookError::Other(reason) => Refusal::Tier(reason),
+    };
+    let mut calls = None;
+    if !settings.floor {
+        calls = load_tail_calls(&mut ebpf, tier).map_err(refuse)?;
+    }
     let mut attached = Vec::new();
     for hook in COMMON.iter().chain(tier.hooks()) {
-        attach_hook(&mut ebpf, *hook).map_err(|reason| match reason {
-            HookError::Privilege(action) => Refusal::All(ProbeError::Privilege { action }),
-            HookError::Other(reason) => Refusal::Tier(reason),
-        })?;
-        attached.push(match hook {
-            Hook::Raw(name) => (*name).to_owned(),
-            Hook::Exit { call, .. } => format!("sys_exit_{call}"),
-        });
+        attach_hook(&mut ebpf, hook).map_err(refuse)?;
+        attached.push((*hook).to_owned());
     }
-    Ok(Probes { ebpf, tier, refused: Vec::new(), attached, missing_fields: types.missing.clone(), controls })
+    Ok(Probes {
+        ebpf,
+        _calls: calls,
+        tier,
+        refused: Vec::new(),
+        attached,
+        missing_fields: types.missing.clone(),
+        controls,
+    })
 }
 
 enum HookError {
@@ -134,28 +143,39 @@ enum HookError {
     Other(String),
 }
 
-fn attach_hook(ebpf: &mut Ebpf, hook: Hook) -> Result<(), HookError> {
-    let (name, event) = match hook {
-        Hook::Raw(name) => (name, name.to_owned()),
-        Hook::Exit { call, program } => (program, format!("sys_exit_{call}")),
-    };
-    let fail = |error: &ProgramError| hook_error(&event, error);
+fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut RawTracePoint, HookError> {
     let program =
         ebpf.program_mut(name).ok_or_else(|| HookError::Other(format!("the object has no program `{name}`")))?;
-    match hook {
-        Hook::Raw(_) => {
-            let program: &mut RawTracePoint = program.try_into().map_err(|e| fail(&e))?;
-            program.load().map_err(|e| fail(&e))?;
-            program.attach(&event).map_err(|e| fail(&e))?;
-        }
-        Hook::Exit { .. } => {
-            let program: &mut TracePoint = program.try_into().map_err(|e| fail(&e))?;
-            if program.fd().is_err() {
-                program.load().map_err(|e| fail(&e))?;
-            }
-            program.attach("syscalls", &event).map_err(|e| fail(&e))?;
-        }
+    program.try_into().map_err(|error| hook_error(name, &error))
+}
+
+/// Loads the programs that others go on to, and enters them in their table. The kernel empties it as soon as nobody holds
+/// it, so the caller does.
+fn load_tail_calls(
+    ebpf: &mut Ebpf,
+    tier: Tier,
+) -> Result<Option<ProgramArray<MapData>>, HookError> {
+    let broken = || HookError::Other("the object has no table of calls".to_owned());
+    if tier.tail_calls().is_empty() {
+        return Ok(None);
     }
+    let mut table: ProgramArray<MapData> =
+        ebpf.take_map("CALLS").and_then(|map| map.try_into().ok()).ok_or_else(broken)?;
+    for &(name, index) in tier.tail_calls() {
+        let program = program(ebpf, name)?;
+        program.load().map_err(|error| hook_error(name, &error))?;
+        let descriptor = program.fd().map_err(|error| hook_error(name, &error))?;
+        table
+            .set(index, descriptor, 0)
+            .map_err(|error| HookError::Other(format!("`{name}` cannot be entered in the table of calls: {error}")))?;
+    }
+    Ok(Some(table))
+}
+
+fn attach_hook(ebpf: &mut Ebpf, event: &str) -> Result<(), HookError> {
+    let program = program(ebpf, event)?;
+    program.load().map_err(|error| hook_error(event, &error))?;
+    program.attach(event).map_err(|error| hook_error(event, &error))?;
     Ok(())
 }
 
@@ -248,15 +268,18 @@ fn raise_memory_lock_limit() {
 
 /// The inode number of a network namespace's file.
 fn namespace_inode(path: &Path) -> Result<u32, ProbeError> {
+    use std::os::fd::AsRawFd;
     use std::os::unix::fs::MetadataExt;
+    /// `_IO(0xb7, 3)` (include/uapi/linux/nsfs.h): the kind of a namespace.
+    const NS_GET_NSTYPE: libc::c_ulong = 0xb703;
     let fail = |reason: String| ProbeError::Namespace { path: path.into(), reason };
-    let inode = std::fs::metadata(path).map_err(|e| fail(e.to_string()))?.ino();
-    u32::try_from(inode).map_err(|_| fail("not a namespace file".to_owned()))
-}
-
-/// Whether the kernel has `bpf_task_pt_regs` (5.15).
-fn has_task_registers() -> bool {
-    kernel_version() >= (5, 15)
+    let file = std::fs::File::open(path).map_err(|e| fail(e.to_string()))?;
+    // SAFETY: a request without an argument, on a valid descriptor.
+    if unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_NSTYPE) } != libc::CLONE_NEWNET {
+        return Err(fail("not a network namespace".to_owned()));
+    }
+    let inode = file.metadata().map_err(|e| fail(e.to_string()))?.ino();
+    u32::try_from(inode).map_err(|_| fail("its inode number is too large".to_owned()))
 }
 
 /// The running kernel's `(major, minor)`; zeros if it does not tell.
@@ -265,12 +288,6 @@ pub fn kernel_version() -> (u32, u32) {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut parts = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
-}
-
-/// `THREAD_SIZE`: 16 KiB on x86-64 and arm64 with 4 KiB pages (arch/*/include/asm/*). Where a kernel was built otherwise
-/// (KASAN), the registers found do not fit the system call, which is checked at each use and counted.
-fn kernel_stack_size() -> u32 {
-    16 * 1024
 }
 
 /// Bits that hold any CPU's number.

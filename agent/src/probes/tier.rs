@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use remora_abi::maps::calls;
 use serde::{Deserialize, Serialize};
 
 /// A set of hooks.
@@ -42,64 +43,37 @@ impl Choice {
     }
 }
 
-/// A program and where it goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hook {
-    /// A raw tracepoint; the program has its name.
-    Raw(&'static str),
-    /// A tracepoint at the exit of a system call, and the program for it.
-    Exit {
-        /// The system call, as tracefs names it.
-        call: &'static str,
-        /// The program.
-        program: &'static str,
-    },
-}
-
-const fn reading(call: &'static str) -> Hook {
-    Hook::Exit { call, program: "sys_exit_read" }
-}
-
-const fn writing(call: &'static str) -> Hook {
-    Hook::Exit { call, program: "sys_exit_write" }
-}
-
-/// Hooks that every tier has: connections' and processes' lives.
-pub const COMMON: &[Hook] = &[
-    Hook::Raw("inet_sock_set_state"),
-    Hook::Raw("tcp_destroy_sock"),
-    Hook::Raw("sched_process_exec"),
-    Hook::Raw("sched_process_fork"),
-    Hook::Raw("sched_process_exit"),
-];
-
-const SOCKET_TRACEPOINTS: &[Hook] = &[Hook::Raw("sock_send_length"), Hook::Raw("sock_recv_length")];
-
-const SYSCALL_TRACEPOINTS: &[Hook] = &[
-    reading("read"),
-    reading("readv"),
-    reading("preadv2"),
-    reading("recvfrom"),
-    reading("recvmsg"),
-    reading("splice"),
-    writing("write"),
-    writing("writev"),
-    writing("pwritev2"),
-    writing("sendto"),
-    writing("sendmsg"),
-    writing("sendfile64"),
-    writing("splice"),
-    Hook::Exit { call: "recvmmsg", program: "sys_exit_recvmmsg" },
-    Hook::Exit { call: "sendmmsg", program: "sys_exit_sendmmsg" },
+/// Raw tracepoints that every tier has: connections' and processes' lives. Each program has its tracepoint's name.
+pub const COMMON: &[&str] = &[
+    "inet_sock_set_state",
+    "tcp_destroy_sock",
+    "sched_process_exec",
+    "sched_process_fork",
+    "sched_process_exit",
 ];
 
 impl Tier {
-    /// The hooks of this tier alone.
+    /// The raw tracepoints of this tier alone.
     #[must_use]
-    pub fn hooks(self) -> &'static [Hook] {
+    pub fn hooks(self) -> &'static [&'static str] {
         match self {
-            Tier::SocketTracepoint => SOCKET_TRACEPOINTS,
-            Tier::SyscallTracepoint => SYSCALL_TRACEPOINTS,
+            Tier::SocketTracepoint => &["sock_send_length", "sock_recv_length"],
+            Tier::SyscallTracepoint => &["sys_exit"],
+        }
+    }
+
+    /// Programs that those of the hooks go on to, and their places in the table of calls.
+    #[must_use]
+    pub fn tail_calls(self) -> &'static [(&'static str, u32)] {
+        match self {
+            Tier::SocketTracepoint => &[],
+            Tier::SyscallTracepoint => &[
+                ("sys_exit_read", calls::READ),
+                ("sys_exit_write", calls::WRITE),
+                ("sys_exit_splice", calls::SPLICE),
+                ("sys_exit_recvmmsg", calls::RECVMMSG),
+                ("sys_exit_sendmmsg", calls::SENDMMSG),
+            ],
         }
     }
 

@@ -53,7 +53,9 @@ pub struct Connection {
     /// Who moved bytes last, and when.
     pub last: Moment,
     /// The kernel said that it is over.
-    closed: Option<(u64, u32)>,
+    closed: Option<Close>,
+    /// The process of its first segment ended.
+    owner_gone: bool,
     /// Number of the next exchange.
     pub exchanges: u64,
 }
@@ -95,6 +97,7 @@ impl Connection {
             control: Control { connection: open.connection, ..Control::default() },
             last: Moment { time: open.header.time, unit },
             closed: None,
+            owner_gone: false,
             exchanges: 0,
         }
     }
@@ -202,13 +205,16 @@ impl Connection {
                         // understood, passed before.
                         let midstream = self.facts.midstream || chunks.first().is_some_and(|c| c.position > 0);
                         let mut parser = protocol.parser(midstream);
-                        for pending in &chunks {
+                        // What told the protocol is one chunk, so that a parser that begins in the middle sees no less
+                        // than what told it.
+                        if let Some(first) = chunks.first() {
+                            let bytes: Vec<u8> = chunks.iter().flat_map(|chunk| &chunk.bytes).copied().collect();
                             let chunk = Chunk {
-                                at: pending.at,
-                                position: pending.position,
-                                length: pending.length,
-                                bytes: &pending.bytes,
-                                run_start: pending.run_start,
+                                at: first.at,
+                                position: first.position,
+                                length: chunks.iter().map(|chunk| chunk.length).sum(),
+                                bytes: &bytes,
+                                run_start: first.run_start,
                             };
                             parser.chunk(stream, &chunk, room.out);
                         }
@@ -262,19 +268,23 @@ impl Connection {
 
     /// The kernel says that it is over. Bytes that had arrived before may still be read.
     pub fn close(&mut self, close: &Close) {
-        self.closed.get_or_insert((close.header.time, close.error));
+        self.closed.get_or_insert(*close);
+    }
+
+    /// The process of its first segment ended.
+    pub fn owner_gone(&mut self) {
+        self.owner_gone = true;
     }
 
     /// Lets silence be noticed. True if the connection is over and all has been told.
     pub fn tick(&mut self, now: u64, room: &mut Room<'_>) -> bool {
         self.release(now, room);
-        if let Some((time, error)) = self.closed {
-            let linger = if error == 0 { 0 } else { LINGER };
-            if now.saturating_sub(time.max(self.last.time)) < linger {
+        if let Some(close) = self.closed {
+            let linger = if close.error == 0 { 0 } else { LINGER };
+            if now.saturating_sub(close.header.time.max(self.last.time)) < linger {
                 return false;
             }
-            let cause = if error == 0 { End::Orderly } else { End::Broken(error) };
-            self.end(time.max(self.last.time), cause, room);
+            self.finish(now, room);
             return true;
         }
         if let Stage::Parsing(parser) = &mut self.stage
@@ -284,6 +294,35 @@ impl Connection {
             self.follow(room);
         }
         false
+    }
+
+    /// Nothing more will come: it ends as the kernel said, or is forgotten.
+    pub fn finish(&mut self, now: u64, room: &mut Room<'_>) {
+        let Some(close) = self.closed else {
+            self.end(now, End::Forgotten, room);
+            return;
+        };
+        self.release(u64::MAX, room);
+        let at = Moment { time: close.header.time.max(self.last.time), unit: self.last.unit };
+        self.unseen(true, close.read_position, at, room);
+        self.unseen(false, close.write_position, at, room);
+        let cause = match close.error {
+            _ if self.owner_gone && self.last.unit.process == self.facts.process => End::ProcessGone,
+            0 => End::Orderly,
+            error => End::Broken(error),
+        };
+        self.end(at.time, cause, room);
+    }
+
+    /// The stream had come to `position` when the connection closed: what was not seen of it is a gap.
+    fn unseen(&mut self, reading: bool, position: u64, at: Moment, room: &mut Room<'_>) {
+        let seen = if reading { self.read } else { self.written }.unwrap_or(0);
+        // The end of a stream takes one sequence number.
+        let gap = position.saturating_sub(seen);
+        if gap > 1 && gap < 1 << 31 {
+            Counters::bump(&room.counters.gap_bytes, gap);
+            self.chunk(reading, &Chunk { at, position: seen, length: gap, bytes: &[], run_start: false }, false, room);
+        }
     }
 
     /// It is over: tells what was in flight.

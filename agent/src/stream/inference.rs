@@ -56,7 +56,8 @@ impl Search {
             self.pending.clear();
             self.searching = !chunk.bytes.is_empty();
             self.runs += 1;
-        } else if chunk.bytes.is_empty() || chunk.length > chunk.bytes.len() as u64 && self.prefix.is_empty() {
+        } else if self.pending.last().is_none_or(|last| last.length > last.bytes.len() as u64) {
+            // Bytes are missing: what comes now is not the prefix's continuation.
             self.searching = false;
         }
         if !self.searching {

@@ -113,8 +113,15 @@ impl Shard {
                     connection.tick(close.header.time, room)
                 });
             }
-            Some(Record::Exit(exit)) if self.by_process.contains_key(&exit.process) => {
-                self.gone.push((exit.header.time, exit.process));
+            Some(Record::Exit(exit)) => {
+                if let Some(ids) = self.by_process.get(&exit.process) {
+                    for id in ids {
+                        if let Some(connection) = self.connections.get_mut(id) {
+                            connection.owner_gone();
+                        }
+                    }
+                    self.gone.push((exit.header.time, exit.process));
+                }
             }
             _ => {}
         }
@@ -246,11 +253,16 @@ impl Shard {
 
     /// The end: tells all that is in flight.
     pub fn finish(mut self, now: u64) {
-        self.tick(now);
+        for (time, process) in std::mem::take(&mut self.gone) {
+            self.process_gone(process, time);
+        }
         let mut all: Vec<u64> = self.connections.keys().copied().collect();
         all.sort_unstable();
         for id in all {
-            self.end(id, now, End::Forgotten);
+            self.with(id, |connection, room| {
+                connection.finish(now, room);
+                true
+            });
         }
         self.sink.flush();
     }

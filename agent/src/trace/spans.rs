@@ -93,7 +93,10 @@ impl Sink for Spans {
             start_time_unix_nano: self.wall(exchange.start.time),
             end_time_unix_nano: self.wall(exchange.end.max(exchange.start.time)),
             attributes: pairs,
-            status: error.map(|message| Status { message: message.into_owned(), code: StatusCode::Error as i32 }),
+            status: Some(error.map_or_else(Status::default, |message| Status {
+                message: message.into_owned(),
+                code: StatusCode::Error as i32,
+            })),
             ..Span::default()
         };
         let resource = self.resource(exchange.start.unit.process, exchange.start.time);

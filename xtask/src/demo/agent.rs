@@ -124,6 +124,10 @@ fn read_spans(mut reader: impl BufRead, events: &Sender<Event>) {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
+        // The agent was ended before it could write all of its last line; it says how many spans that cost.
+        if !line.ends_with(b"\n") {
+            return;
+        }
         let text = String::from_utf8_lossy(&line);
         let sent = match otlp::spans(text.trim()) {
             Ok(spans) => spans.into_iter().try_for_each(|span| events.send(Event::Span(Box::new(span)))),

@@ -1,10 +1,11 @@
 //! OTLP/JSON as the agent writes it to standard output, one export request a line: as much of it as the demo shows.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use anyhow::{Result, bail};
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde::de::{Error, IgnoredAny, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// What the demo keeps of a span.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,17 +45,13 @@ impl fmt::Display for Kind {
 
 /// Reads one line. A request with metrics or logs only has no spans, and that is fine.
 pub fn spans(line: &str) -> Result<Vec<Span>> {
-    let request: Request = serde_json::from_str(line)?;
-    let known = ["resourceSpans", "resourceMetrics", "resourceLogs", "resourceProfiles"];
-    if !request.0.keys().any(|key| known.contains(&key.as_str())) {
+    let request: Request<'_> = serde_json::from_str(line)?;
+    let others = [&request.resource_metrics, &request.resource_logs, &request.resource_profiles];
+    if request.resource_spans.is_none() && others.iter().all(|other| other.is_none()) {
         bail!("no OTLP export request");
     }
-    let resources: Vec<ResourceSpans> = match request.0.get("resourceSpans") {
-        Some(value) => Deserialize::deserialize(value)?,
-        None => Vec::new(),
-    };
     let mut found = Vec::new();
-    for resource in resources {
+    for resource in request.resource_spans.unwrap_or_default() {
         let service = text(&resource.resource.attributes, "service.name").unwrap_or("unknown");
         let spans = resource.scope_spans.iter().flat_map(|scope| &scope.spans);
         found.extend(spans.map(|span| span.digest(service)));
@@ -62,65 +59,118 @@ pub fn spans(line: &str) -> Result<Vec<Span>> {
     Ok(found)
 }
 
-#[derive(Deserialize)]
-struct Request(Map<String, Value>);
+// Borrowed where it can be: a busy host makes tens of thousands of spans a second.
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ResourceSpans {
-    #[serde(default)]
-    resource: Resource,
-    #[serde(default)]
-    scope_spans: Vec<ScopeSpans>,
+struct Request<'a> {
+    #[serde(borrow)]
+    resource_spans: Option<Vec<ResourceSpans<'a>>>,
+    resource_metrics: Option<IgnoredAny>,
+    resource_logs: Option<IgnoredAny>,
+    resource_profiles: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ResourceSpans<'a> {
+    #[serde(borrow, default)]
+    resource: Resource<'a>,
+    #[serde(borrow, default)]
+    scope_spans: Vec<ScopeSpans<'a>>,
 }
 
 #[derive(Default, Deserialize)]
-struct Resource {
-    #[serde(default)]
-    attributes: Vec<Attribute>,
+struct Resource<'a> {
+    #[serde(borrow, default)]
+    attributes: Vec<Attribute<'a>>,
 }
 
 #[derive(Deserialize)]
-struct ScopeSpans {
-    #[serde(default)]
-    spans: Vec<RawSpan>,
+struct ScopeSpans<'a> {
+    #[serde(borrow, default)]
+    spans: Vec<RawSpan<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Attribute {
-    key: String,
-    #[serde(default)]
-    value: Map<String, Value>,
+struct Attribute<'a> {
+    #[serde(borrow)]
+    key: Cow<'a, str>,
+    #[serde(borrow, default)]
+    value: Option<AnyValue<'a>>,
+}
+
+/// Of `AnyValue`, what the demo looks at.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AnyValue<'a> {
+    #[serde(borrow)]
+    string_value: Option<Text<'a>>,
+    int_value: Option<Number>,
+}
+
+/// Borrowed unless it holds escapes. (`Option<Cow>` by itself would always copy.)
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// 64-bit integers are strings in OTLP/JSON; numbers are accepted too.
+struct Number(u64);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Digits;
+        impl Visitor<'_> for Digits {
+            type Value = Number;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an integer, or a string with one")
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> std::result::Result<Number, E> {
+                Ok(Number(number))
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> std::result::Result<Number, E> {
+                Ok(Number(u64::try_from(number).unwrap_or_default()))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> std::result::Result<Number, E> {
+                let number: i128 = text.parse().map_err(E::custom)?;
+                Ok(Number(u64::try_from(number).unwrap_or_default()))
+            }
+        }
+        deserializer.deserialize_any(Digits)
+    }
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RawSpan {
-    name: String,
+struct RawSpan<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
     #[serde(default)]
     kind: u8,
-    start_time_unix_nano: Value,
-    end_time_unix_nano: Value,
-    #[serde(default)]
-    attributes: Vec<Attribute>,
-    #[serde(default)]
-    status: Option<Status>,
+    start_time_unix_nano: Number,
+    end_time_unix_nano: Number,
+    #[serde(borrow, default)]
+    attributes: Vec<Attribute<'a>>,
+    #[serde(borrow)]
+    status: Option<Status<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Status {
+struct Status<'a> {
     #[serde(default)]
     code: u8,
-    #[serde(default)]
-    message: String,
+    #[serde(borrow, default)]
+    message: Cow<'a, str>,
 }
 
-impl RawSpan {
+impl RawSpan<'_> {
     fn digest(&self, service: &str) -> Span {
         let attribute = |key| text(&self.attributes, key);
-        let start = number(&self.start_time_unix_nano).unwrap_or_default();
-        let end = number(&self.end_time_unix_nano).unwrap_or_default();
-        let status = self.attributes.iter().find(|attribute| attribute.key == "http.response.status_code");
+        let (start, end) = (self.start_time_unix_nano.0, self.end_time_unix_nano.0);
         let path = attribute("url.path").or_else(|| attribute("url.full").map(path_of)).map(str::to_owned);
         let failed = self.status.as_ref().filter(|status| status.code == 2);
         let error = failed.map(|status| attribute("error.type").unwrap_or(&status.message).to_owned());
@@ -131,10 +181,9 @@ impl RawSpan {
                 3 => Kind::Client,
                 _ => Kind::Other,
             },
-            name: self.name.clone(),
-            status: status
-                .and_then(|attribute| number(attribute.value.get("intValue")?))
-                .and_then(|code| code.try_into().ok()),
+            name: self.name.clone().into_owned(),
+            status: value(&self.attributes, "http.response.status_code")
+                .and_then(|value| value.int_value.as_ref()?.0.try_into().ok()),
             path,
             error,
             end,
@@ -143,13 +192,12 @@ impl RawSpan {
     }
 }
 
-fn text<'a>(attributes: &'a [Attribute], key: &str) -> Option<&'a str> {
-    attributes.iter().find(|attribute| attribute.key == key)?.value.get("stringValue")?.as_str()
+fn value<'a>(attributes: &'a [Attribute<'a>], key: &str) -> Option<&'a AnyValue<'a>> {
+    attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref()
 }
 
-/// 64-bit integers are strings in OTLP/JSON; numbers are accepted too.
-fn number(value: &Value) -> Option<u64> {
-    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+fn text<'a>(attributes: &'a [Attribute<'a>], key: &str) -> Option<&'a str> {
+    value(attributes, key)?.string_value.as_ref().map(|text| &*text.0)
 }
 
 /// The path of `http://host:port/path?query`.
@@ -170,7 +218,9 @@ mod tests {
         "startTimeUnixNano":"1700000000000000000","endTimeUnixNano":"1700000000012500000",
         "attributes":[{"key":"http.response.status_code","value":{"intValue":"503"}},
         {"key":"url.full","value":{"stringValue":"http://127.0.0.1:80/products/7?token=REDACTED"}},
-        {"key":"error.type","value":{"stringValue":"503"}}],"status":{"code":2}}]}]}]}"#;
+        {"key":"error.type","value":{"stringValue":"503"}},{"key":"retries","value":{"intValue":"-1"}},
+        {"key":"list","value":{"arrayValue":{"values":[{"intValue":"1"}]}}},{"key":"empty","value":null}],
+        "status":{"code":2}}]}]}]}"#;
 
     #[test]
     fn a_span_is_read_with_its_resource() {

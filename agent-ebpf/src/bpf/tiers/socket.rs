@@ -45,6 +45,7 @@ pub fn sock_recv_length(context: RawTracePointContext) -> i32 {
 fn socket_call(sock: Sock, direction: u8, bytes: u32, flags: u64) {
     let Some(scratch) = Scratch::of(Program::of(direction)) else { return };
     scratch.call = Call::current();
+    scratch.behind = 0;
     if scratch.call.compat != 0 {
         count(Counter::Compat, 1);
     }

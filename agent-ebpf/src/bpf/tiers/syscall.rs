@@ -1,35 +1,67 @@
-//! Tier `syscall-tracepoint`: the exit of each system call that can move bytes on a socket.
+//! Tier `syscall-tracepoint`: the exit of the system calls that can move bytes on a socket.
 //!
-//! One hook a call: at its exit, the saved user registers still hold the arguments beside the result, so no entry
-//! hook and no map between the two is needed. The socket is looked up by the descriptor after the call; if another
-//! thread has meanwhile put another socket in its place, that socket's own sequence number has not moved by what
-//! the call returned, and the segment is counted as ambiguous instead of being told of the wrong connection.
+//! One hook, the raw tracepoint at the exit of all system calls, which goes on to the program for the call. At a call's
+//! exit the saved user registers still hold the arguments beside the result, so no hook at its entry and no map between
+//! the two is needed. The socket is looked up by the descriptor after the call; if another thread has meanwhile put
+//! another socket in its place, that socket's own sequence number has not moved by what the call returned, and the
+//! segment is counted as ambiguous instead of being told of the wrong connection.
 
-use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::generated::bpf_get_current_task;
-use aya_ebpf::macros::tracepoint;
-use aya_ebpf::programs::TracePointContext;
+use aya_ebpf::macros::raw_tracepoint;
+use aya_ebpf::programs::RawTracePointContext;
 use remora_abi::loss::Counter;
+use remora_abi::maps::calls;
 use remora_abi::record::{READ, WRITE};
 
-use crate::globals::{Program, Scratch, count, offset};
+use crate::globals::{CALLS, Messages, Program, Scratch, count, offset};
 use crate::kernel::{Sock, at, opaque, read, read_user};
 use crate::pieces::{MSG_PEEK, MSG_TRUNC, Pieces, number};
 use crate::registers::Call;
 use crate::segment::{MAX_RECORDS, moved};
 
-/// Offset of the call's number in `struct syscall_trace_exit` (kernel/trace/trace.h).
-const NUMBER: usize = 8;
-/// Offset of the call's result there.
-const RESULT: usize = 16;
 /// Messages of `sendmmsg` and `recvmmsg` that are followed.
 const MAX_MESSAGES: u64 = 4;
+/// Messages whose lengths are added up, so that those that are followed can be placed.
+const MAX_COUNTED_MESSAGES: u64 = 8;
 /// Records that one of them makes at most.
 const RECORDS_A_MESSAGE: u64 = 4;
 /// `sizeof(struct mmsghdr)`
 const MESSAGE_SIZE: u64 = 64;
 /// Offset of `msg_len` in it.
 const MESSAGE_LENGTH: u32 = 56;
+
+/// `trace_sys_exit(struct pt_regs *regs, long ret)` (include/trace/events/syscalls.h)
+#[raw_tracepoint(tracepoint = "sys_exit")]
+pub fn sys_exit(context: RawTracePointContext) -> i32 {
+    let result: i64 = context.arg(1);
+    if result < 0 {
+        return 0;
+    }
+    let (number, compat) = Call::number_of(context.arg(0));
+    if compat {
+        // read, write, socketcall, readv, writev, sendto, sendmsg, recvfrom and recvmsg of 32-bit x86.
+        if matches!(number, 3 | 4 | 102 | 145 | 146 | 369..=372) {
+            count(Counter::Compat, 1);
+        }
+        return 0;
+    }
+    let index = match number {
+        number::READ | number::READV | number::PREADV2 | number::RECVFROM | number::RECVMSG => calls::READ,
+        number::WRITE
+        | number::WRITEV
+        | number::PWRITEV2
+        | number::SENDTO
+        | number::SENDMSG
+        | number::SENDFILE => calls::WRITE,
+        number::SPLICE => calls::SPLICE,
+        number::RECVMMSG => calls::RECVMMSG,
+        number::SENDMMSG => calls::SENDMMSG,
+        _ => return 0,
+    };
+    // SAFETY: the table holds programs of this kind only. It returns only if the entry is missing.
+    let _ = unsafe { CALLS.tail_call(&context, index) };
+    0
+}
 
 /// The socket behind a descriptor of the current process, if it is one.
 #[inline(always)]
@@ -56,29 +88,18 @@ fn socket(descriptor: u64) -> Option<Sock> {
     if sock == 0 { None } else { Some(Sock(sock)) }
 }
 
-/// The call that ends here and its result, put into the program's scratch; `None` if it failed or cannot be followed.
+/// The call that ends here and its result, put into the program's scratch.
 #[inline(always)]
-fn ended(context: &TracePointContext, program: Program) -> Option<(&'static mut Scratch, i64)> {
-    // SAFETY: both fields are part of the record of every `sys_exit_*` event.
-    let (number, result) = unsafe {
-        let record = context.as_ptr().cast::<u8>();
-        (record.add(NUMBER).cast::<i32>().read() as i64, record.add(RESULT).cast::<i64>().read())
-    };
-    if result < 0 {
-        return None;
-    }
+fn ended(context: &RawTracePointContext, program: Program) -> Option<(&'static mut Scratch, i64)> {
     let scratch = Scratch::of(program)?;
-    scratch.call = Call::current();
-    if scratch.call.number != number {
-        count(if scratch.call.compat != 0 { Counter::Compat } else { Counter::Registers }, 1);
-        return None;
-    }
-    Some((scratch.again(), result))
+    scratch.call = Call::of(context.arg(0));
+    scratch.behind = 0;
+    Some((scratch.again(), context.arg(1)))
 }
 
 /// At the exit of calls that read.
-#[tracepoint]
-pub fn sys_exit_read(context: TracePointContext) -> i32 {
+#[raw_tracepoint(tracepoint = "sys_exit")]
+pub fn sys_exit_read(context: RawTracePointContext) -> i32 {
     let Some((scratch, result)) = ended(&context, Program::Read) else { return 0 };
     let flags = match scratch.call.number {
         number::RECVFROM => scratch.call.fourth,
@@ -95,23 +116,38 @@ pub fn sys_exit_read(context: TracePointContext) -> i32 {
 }
 
 /// At the exit of calls that write.
-#[tracepoint]
-pub fn sys_exit_write(context: TracePointContext) -> i32 {
+#[raw_tracepoint(tracepoint = "sys_exit")]
+pub fn sys_exit_write(context: RawTracePointContext) -> i32 {
     let Some((scratch, result)) = ended(&context, Program::Write) else { return 0 };
     if result == 0 {
         return 0;
     }
-    // splice(in, _, out, …) alone does not name the socket first.
-    let out = if scratch.call.number == number::SPLICE { scratch.call.third } else { scratch.call.first };
-    let Some(sock) = socket(out) else { return 0 };
+    let Some(sock) = socket(scratch.call.first) else { return 0 };
     scratch.pieces = Pieces::of(&scratch.call);
     moved::<MAX_RECORDS>(scratch.again(), sock, WRITE, result as u32);
     0
 }
 
+/// At the exit of `splice(in, _, out, …)`. One of the two is a pipe, so the other alone may be a socket.
+#[raw_tracepoint(tracepoint = "sys_exit")]
+pub fn sys_exit_splice(context: RawTracePointContext) -> i32 {
+    let Some((scratch, result)) = ended(&context, Program::Read) else { return 0 };
+    scratch.pieces = Pieces::UNREACHABLE;
+    let (sock, direction) = match socket(scratch.call.first) {
+        Some(sock) => (sock, READ),
+        None if result == 0 => return 0,
+        None => match socket(scratch.call.third) {
+            Some(sock) => (sock, WRITE),
+            None => return 0,
+        },
+    };
+    moved::<1>(scratch.again(), sock, direction, result as u32);
+    0
+}
+
 /// At the exit of `recvmmsg`.
-#[tracepoint]
-pub fn sys_exit_recvmmsg(context: TracePointContext) -> i32 {
+#[raw_tracepoint(tracepoint = "sys_exit")]
+pub fn sys_exit_recvmmsg(context: RawTracePointContext) -> i32 {
     let Some((scratch, result)) = ended(&context, Program::Read) else { return 0 };
     if scratch.call.fourth & (MSG_PEEK | MSG_TRUNC) == 0 {
         messages(scratch, READ, result);
@@ -120,8 +156,8 @@ pub fn sys_exit_recvmmsg(context: TracePointContext) -> i32 {
 }
 
 /// At the exit of `sendmmsg`.
-#[tracepoint]
-pub fn sys_exit_sendmmsg(context: TracePointContext) -> i32 {
+#[raw_tracepoint(tracepoint = "sys_exit")]
+pub fn sys_exit_sendmmsg(context: RawTracePointContext) -> i32 {
     let Some((scratch, result)) = ended(&context, Program::Write) else { return 0 };
     messages(scratch, WRITE, result);
     0
@@ -131,19 +167,39 @@ pub fn sys_exit_sendmmsg(context: TracePointContext) -> i32 {
 #[inline(always)]
 fn messages(scratch: &mut Scratch, direction: u8, result: i64) {
     let Some(sock) = socket(scratch.call.first) else { return };
+    scratch.messages = Messages { sock: sock.0, count: result as u64 };
+    let mut i = 0;
+    while i < MAX_COUNTED_MESSAGES {
+        let scratch = scratch.again();
+        if i >= scratch.messages.count {
+            break;
+        }
+        let header = scratch.call.second + i * MESSAGE_SIZE;
+        scratch.behind += read_user::<u32>(at(header, MESSAGE_LENGTH)).unwrap_or(0);
+        i = opaque(i) + 1;
+    }
     let mut i = 0;
     while i < MAX_MESSAGES {
         let scratch = scratch.again();
-        if i as i64 >= result {
+        if i >= scratch.messages.count {
             return;
         }
-        let header = scratch.call.second + i * MESSAGE_SIZE;
-        let Some(length) = read_user::<u32>(at(header, MESSAGE_LENGTH)) else { return };
-        scratch.pieces = Pieces::of_message(header);
-        if length > 0 {
-            moved::<RECORDS_A_MESSAGE>(scratch.again(), sock, direction, length);
-        }
+        message(scratch, direction, i);
         i = opaque(i) + 1;
     }
-    count(Counter::Pieces, (result - MAX_MESSAGES as i64).max(0) as u64);
+    count(Counter::Pieces, scratch.again().behind as u64);
+}
+
+/// The message with index `i` moved.
+#[inline(always)]
+fn message(scratch: &mut Scratch, direction: u8, i: u64) {
+    let header = scratch.call.second + i * MESSAGE_SIZE;
+    let length = read_user::<u32>(at(header, MESSAGE_LENGTH)).unwrap_or(0);
+    scratch.pieces = Pieces::of_message(header);
+    let scratch = scratch.again();
+    scratch.behind = scratch.behind.wrapping_sub(length);
+    if length > 0 {
+        let sock = Sock(scratch.messages.sock);
+        moved::<RECORDS_A_MESSAGE>(scratch.again(), sock, direction, length);
+    }
 }

@@ -1,17 +1,17 @@
 //! How many bytes of each run are worth capturing.
 //!
-//! A connection starts with [`START`] bytes a run. What its messages would have needed to be framed exactly
-//! decides from then on: the head of each, and with a chunked response its whole body if that fits into
-//! [`MAX`] (the end of a chunked body can only be seen in its bytes; one that is larger ends, for us, where
-//! the next run begins or in silence, and asking for more bytes would not change that). A head that was cut
-//! doubles the budget at once. Every [`WINDOW`] messages the budget falls back to what the last ones needed.
+//! A connection starts with [`MAX`] bytes a run. What its messages would have needed to be framed exactly decides
+//! after the first [`WINDOW`] of them, and after each [`WINDOW`] more: the head of each, and of a chunked message
+//! its whole body if that fits into [`MAX`] (the end of a chunked body can only be seen in its bytes; one that is
+//! larger ends, for us, where the next run begins or in silence). A head or a chunked body that was cut doubles the
+//! budget at once.
 
-/// Bytes of a run at first.
-pub(super) const START: u32 = 1024;
+/// Bytes of a run at least.
+pub(super) const LEAST: u32 = 1024;
 /// Bytes of a run at most.
 pub(super) const MAX: u32 = 16 * 1024;
 const _: () = assert!(MAX as usize <= remora_abi::record::MAX_CAPTURE);
-const WINDOW: u32 = 64;
+const WINDOW: u32 = 32;
 
 /// An adaptive budget.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(super) struct Budget {
 
 impl Budget {
     pub fn new() -> Self {
-        Self { current: START, largest: 0, seen: 0 }
+        Self { current: MAX, largest: 0, seen: 0 }
     }
 
     /// Bytes of a run.
@@ -43,7 +43,7 @@ impl Budget {
         }
     }
 
-    /// A head was longer than what was captured.
+    /// A head, or a chunked body, was longer than what was captured.
     pub fn cut(&mut self) {
         self.current = (self.current * 2).min(MAX);
         self.largest = self.largest.max(self.current / 2 + 1);
@@ -51,7 +51,7 @@ impl Budget {
 
     /// A quarter more, to the next power of two.
     fn with_headroom(bytes: u32) -> u32 {
-        (bytes + bytes / 4).next_power_of_two().clamp(START, MAX)
+        (bytes + bytes / 4).next_power_of_two().clamp(LEAST, MAX)
     }
 }
 
@@ -59,11 +59,15 @@ impl Budget {
 mod tests {
     use super::*;
 
-    /// Small heads leave the budget alone, large ones and cut ones raise it, and it falls again.
+    /// It begins with all there is, falls to what messages need, and rises as soon as something was cut.
     #[test]
-    fn grows_and_falls_back() {
+    fn falls_and_rises() {
         let mut budget = Budget::new();
-        budget.needed(300);
+        assert_eq!(budget.get(), MAX);
+        for _ in 0..WINDOW {
+            assert_eq!(budget.get(), MAX);
+            budget.needed(300);
+        }
         assert_eq!(budget.get(), 1024);
         budget.needed(900);
         assert_eq!(budget.get(), 2048);
@@ -72,11 +76,11 @@ mod tests {
         for _ in 0..10 {
             budget.cut();
         }
-        assert_eq!(budget.get(), 16384);
+        assert_eq!(budget.get(), MAX);
         budget.needed(1 << 40);
         budget.needed(20_000);
-        assert_eq!(budget.get(), 16384);
-        for _ in 0..128 {
+        assert_eq!(budget.get(), MAX);
+        for _ in 0..2 * WINDOW {
             budget.needed(300);
         }
         assert_eq!(budget.get(), 1024);

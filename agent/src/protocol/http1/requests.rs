@@ -42,12 +42,16 @@ impl Http1Parser {
                     Progress::More => {}
                     Progress::Done => {
                         let size = body.content;
+                        self.budget.needed(cursor.position - self.requests.run);
                         self.requests.state = State::Boundary;
                         if let Some(detail) = self.request_detail() {
                             detail.request_body = Some(size);
                         }
                     }
-                    Progress::Hole => self.request_has_no_end(),
+                    Progress::Hole => {
+                        self.budget.cut();
+                        self.request_has_no_end();
+                    }
                     Progress::Garbage => {
                         self.losses.resynchronised += 1;
                         self.request_has_no_end();
