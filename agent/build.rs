@@ -38,23 +38,26 @@ fn build() -> Result<(), String> {
     let arch = variable("CARGO_CFG_TARGET_ARCH")?;
     let linker = find_linker().ok_or("there is no `bpf-linker` on PATH or in ~/.cargo/bin")?;
 
-    let mut cargo = match tool_chain().ok_or("there is neither a nightly with rust-src nor Debian's rust-web-src")? {
-        ToolChain::Nightly => {
-            let mut cargo = Command::new("rustup");
-            cargo.args(["run", "nightly", "cargo"]);
-            cargo
-        }
-        ToolChain::Debian => {
-            let mut cargo = Command::new("/usr/bin/cargo");
-            cargo.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
-            cargo
-        }
-    };
+    let mut cargo =
+        match tool_chain().ok_or("there is neither a nightly with rust-src nor Debian's rust-web-src")? {
+            ToolChain::Nightly => {
+                let mut cargo = Command::new("rustup");
+                cargo.args(["run", "nightly", "cargo"]);
+                cargo
+            }
+            ToolChain::Debian => {
+                let mut cargo = Command::new("/usr/bin/cargo");
+                cargo.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
+                cargo
+            }
+        };
     // What the outer cargo set is not meant for this build.
     for (name, _) in env::vars_os() {
         let name = name.to_string_lossy().into_owned();
         let foreign = name.starts_with("CARGO_") && name != "CARGO_HOME";
-        if foreign || matches!(name.as_str(), "RUSTC_WRAPPER" | "RUSTC_WORKSPACE_WRAPPER" | "RUSTDOC" | "TARGET") {
+        if foreign
+            || matches!(name.as_str(), "RUSTC_WRAPPER" | "RUSTC_WORKSPACE_WRAPPER" | "RUSTDOC" | "TARGET")
+        {
             cargo.env_remove(name);
         }
     }
@@ -68,7 +71,14 @@ fn build() -> Result<(), String> {
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
         .env_remove("RUSTFLAGS")
         .current_dir(&root)
-        .args(["build", "--quiet", "--release", "-Zbuild-std=core", "--package=remora-ebpf", "--features=programs"])
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "-Zbuild-std=core",
+            "--package=remora-ebpf",
+            "--features=programs",
+        ])
         .arg(format!("--target={TARGET}"))
         .arg(format!("--target-dir={}", target_dir.display()))
         .status()

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric, number_data_point,
+    AggregationTemporality, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric,
+    number_data_point,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use remora_abi::loss::Counter;
@@ -78,6 +79,11 @@ impl Coverage {
                 add(counter_name(counter), counter_description(counter), None, value, !measure);
             }
         }
+        if let Some(kernel) = &self.kernel {
+            let description =
+                "Events at which the kernel skipped a program that was running on that CPU already.";
+            add("skipped_programs", description, None, kernel.missed(), true);
+        }
         let mut sum = Snapshot::default();
         for shard in &self.shards {
             sum.add(&shard.snapshot());
@@ -87,7 +93,13 @@ impl Coverage {
             add(name, description.trim(), None, value, !measure);
         }
         let identities = self.store.counters();
-        add("processes_evicted", "Processes forgotten because there were too many.", None, identities.evicted, true);
+        add(
+            "processes_evicted",
+            "Processes forgotten because there were too many.",
+            None,
+            identities.evicted,
+            true,
+        );
         if let Some(exporter) = &self.exporter {
             let statistics = exporter.statistics().traces;
             add("spans_exported", "Spans that the destination took.", None, statistics.exported, false);

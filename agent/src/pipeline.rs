@@ -299,7 +299,10 @@ fn spawn_reader(
             }
         }
     };
-    std::thread::Builder::new().name("reader".to_owned()).spawn(work).context("the reader's thread did not start")
+    std::thread::Builder::new()
+        .name("reader".to_owned())
+        .spawn(work)
+        .context("the reader's thread did not start")
 }
 
 fn shards(
@@ -323,7 +326,8 @@ fn shards(
         .collect();
     let shards = match all.pop() {
         Some(only) if all.is_empty() => Shards::inline(only),
-        last => Shards::threads(all.into_iter().chain(last).collect()).context("a shard's thread did not start")?,
+        last => Shards::threads(all.into_iter().chain(last).collect())
+            .context("a shard's thread did not start")?,
     };
     Ok((shards, counters))
 }

@@ -97,7 +97,7 @@ fn leaves_nothing_attached(tier: Tier) {
         assert!(ended, "alive {limit:?} after signal {signal}\n{}", agent.log());
         let mut left = objects.clone();
         // The kernel frees them a little later, when no processor can be inside them.
-        let gone = wait_for(Duration::from_secs(5), || {
+        let gone = wait_for(Duration::from_secs(20), || {
             left.retain(|object| exists(*object));
             left.is_empty()
         });

@@ -5,7 +5,7 @@
 mod verifier;
 
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
@@ -87,10 +87,19 @@ fn end_to_end(run: &mut Run, filter: Option<&str>) {
         let mut tests = cargo(&["test", "--no-fail-fast", "--package", END_TO_END, "--"]);
         // So that a test that was skipped can say so.
         tests.arg("--show-output").args(filter).env("REMORA_BIN", paths::release("remora"));
-        process::run(&mut tests, &Output::Kept(&kept))
+        process::run(&mut tests, &Output::Kept(&kept))?;
+        let ran = tests_in(&String::from_utf8_lossy(&kept.lock().unwrap_or_else(PoisonError::into_inner)));
+        ensure!(ran > 0, "no test ran: none has a name with {:?} in it", filter.unwrap_or_default());
+        Ok(())
     });
-    let output = kept.into_inner().unwrap_or_default();
+    let output = kept.into_inner().unwrap_or_else(PoisonError::into_inner);
     run.skipped.extend(skipped_in(&String::from_utf8_lossy(&output)));
+}
+
+/// How many tests the runners say they ran.
+fn tests_in(output: &str) -> u64 {
+    let count = |line: &str| line.strip_prefix("running ")?.split(' ').next()?.parse::<u64>().ok();
+    output.lines().filter_map(count).sum()
 }
 
 /// The reasons that tests gave for doing nothing, each once, with their number.
@@ -185,6 +194,11 @@ mod tests {
             "---- a stdout ----\nskipped: no node\n---- b stdout ----\nskipped: no node\nskipped: no go\n";
         assert_eq!(skipped_in(output), ["2 tests: no node", "1 test: no go"]);
         assert!(skipped_in("test result: ok. 3 passed").is_empty());
+    }
+
+    #[test]
+    fn a_filter_that_fits_nothing_is_noticed() {
+        assert_eq!(tests_in("running 0 tests\n\nrunning 12 tests\ntest a ... ok\nrunning 1 test\n"), 13);
     }
 
     #[test]

@@ -21,7 +21,8 @@ pub fn read_user<T: Copy>(address: u64) -> Option<T> {
     let mut value = core::mem::MaybeUninit::<T>::zeroed();
     // SAFETY: the destination is ours and of that size; `T` is made of integers here.
     unsafe {
-        let failed = bpf_probe_read_user(value.as_mut_ptr().cast(), size_of::<T>() as u32, address as *const _);
+        let failed =
+            bpf_probe_read_user(value.as_mut_ptr().cast(), size_of::<T>() as u32, address as *const _);
         if failed != 0 { None } else { Some(value.assume_init()) }
     }
 }

@@ -50,8 +50,10 @@ fn closed(sock: Sock) {
         record.write(Close {
             header: Header { kind: record::CLOSE, payload: 0, time: bpf_ktime_get_ns() },
             connection: connection.id,
-            read_position: connection.read.position + sock.copied().wrapping_sub(connection.read.sequence) as u64,
-            write_position: connection.write.position + sock.written().wrapping_sub(connection.write.sequence) as u64,
+            read_position: connection.read.position
+                + sock.copied().wrapping_sub(connection.read.sequence) as u64,
+            write_position: connection.write.position
+                + sock.written().wrapping_sub(connection.write.sequence) as u64,
             error: sock.error(),
             reserved: 0,
         });

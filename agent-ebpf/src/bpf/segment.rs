@@ -40,7 +40,11 @@ pub fn reserve<T: 'static>() -> Option<RingBufEntry<T>> {
 pub fn wake_flag(size: u64) -> u64 {
     let mark = setting!(wake_bytes) as u64;
     let waiting = RECORDS.query(BPF_RB_AVAIL_DATA as u64);
-    if waiting >= mark && waiting < mark + size + 8 { BPF_RB_FORCE_WAKEUP as u64 } else { BPF_RB_NO_WAKEUP as u64 }
+    if waiting >= mark && waiting < mark + size + 8 {
+        BPF_RB_FORCE_WAKEUP as u64
+    } else {
+        BPF_RB_NO_WAKEUP as u64
+    }
 }
 
 /// Sends the scratch's segment with the `want` bytes at `address`; how many were copied.
@@ -65,7 +69,8 @@ fn send(scratch: &mut Scratch, payload: u32) {
     let size = bounded(FIXED + payload, FIXED + MAX_CAPTURE as u32) as u64;
     let ring = (&raw const RECORDS).cast_mut();
     // SAFETY: the segment and the bytes behind it are of that size; the map is a ring buffer.
-    let failed = unsafe { bpf_ringbuf_output(ring.cast(), (&raw mut scratch.segment).cast(), size, wake_flag(size)) };
+    let failed =
+        unsafe { bpf_ringbuf_output(ring.cast(), (&raw mut scratch.segment).cast(), size, wake_flag(size)) };
     if failed != 0 {
         count(Counter::RingFull, 1);
     }
@@ -175,7 +180,13 @@ pub fn moved<const RECORDS: u64>(scratch: &mut Scratch, sock: Sock, direction: u
 /// Places and describes the bytes; true if there are some to be copied. Everything that needs the connection is done
 /// here, so that the verifier can forget it before it comes to the copying.
 #[inline(always)]
-fn observe(scratch: &mut Scratch, connection: &mut Connection, sock: Sock, direction: u8, bytes: u32) -> bool {
+fn observe(
+    scratch: &mut Scratch,
+    connection: &mut Connection,
+    sock: Sock,
+    direction: u8,
+    bytes: u32,
+) -> bool {
     // SAFETY: helpers without preconditions.
     let (now, who) = unsafe { (bpf_ktime_get_ns(), bpf_get_current_pid_tgid()) };
     let process = (who >> 32) as u32;
@@ -231,11 +242,8 @@ fn observe(scratch: &mut Scratch, connection: &mut Connection, sock: Sock, direc
     }
 
     let last = connection.last_direction;
-    let (own_bit, other_bit) = if direction == READ {
-        (READS_BODILESS, WRITES_BODILESS)
-    } else {
-        (WRITES_BODILESS, READS_BODILESS)
-    };
+    let (own_bit, other_bit) =
+        if direction == READ { (READS_BODILESS, WRITES_BODILESS) } else { (WRITES_BODILESS, READS_BODILESS) };
     let (stream, other, quiet_until) = if direction == READ {
         (&mut connection.read, &connection.write, scratch.control.read_quiet_until)
     } else {
@@ -326,7 +334,9 @@ fn next_piece(scratch: &mut Scratch) -> bool {
     if next >= MAX_PIECES || next as u64 >= scratch.pieces.count {
         return false;
     }
-    let Some([base, length]) = read_user::<[u64; 2]>(scratch.pieces.vector + next as u64 * 16) else { return false };
+    let Some([base, length]) = read_user::<[u64; 2]>(scratch.pieces.vector + next as u64 * 16) else {
+        return false;
+    };
     let left = scratch.cursor.left;
     scratch.cursor.next = next + 1;
     scratch.cursor.address = base;

@@ -54,7 +54,12 @@ impl Dispatcher {
     /// Hands processes to `store`, connections to `shards`, and a copy of everything to `writer`. Without `live`, the
     /// records are all there is: nothing is asked of this host.
     #[must_use]
-    pub fn new(store: Arc<Store>, shards: Option<Shards>, live: Option<Live>, writer: Option<Writer>) -> Self {
+    pub fn new(
+        store: Arc<Store>,
+        shards: Option<Shards>,
+        live: Option<Live>,
+        writer: Option<Writer>,
+    ) -> Self {
         Self { store, shards, live, writer, failed: None, unknown: 0 }
     }
 

@@ -64,7 +64,9 @@ pub enum FileError {
         version: u8,
     },
     /// The file ends too early.
-    #[error("{path} is cut off after {records} records, at byte {position}; what was whole has been replayed")]
+    #[error(
+        "{path} is cut off after {records} records, at byte {position}; what was whole has been replayed"
+    )]
     Truncated {
         /// The file.
         path: PathBuf,
@@ -103,8 +105,10 @@ impl Writer {
     /// [`FileError::Io`].
     pub fn create(path: &Path, preamble: &Preamble) -> Result<Self, FileError> {
         let fail = |reason| FileError::Io { path: path.into(), reason };
-        let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(fail)?;
-        let mut writer = Self { path: path.into(), file: BufWriter::new(file), frame: Vec::new(), records: 0 };
+        let file =
+            File::options().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(fail)?;
+        let mut writer =
+            Self { path: path.into(), file: BufWriter::new(file), frame: Vec::new(), records: 0 };
         writer.file.write_all(&MAGIC).map_err(fail)?;
         writer.frame = serde_json::to_vec(preamble).map_err(|e| fail(e.into()))?;
         writer.flush_frame()?;
@@ -202,7 +206,8 @@ impl Reader {
             }
             let mut rest = &body[..];
             while let Some((length, behind)) = rest.split_first_chunk() {
-                let Some((record, behind)) = behind.split_at_checked(u32::from_le_bytes(*length) as usize) else {
+                let Some((record, behind)) = behind.split_at_checked(u32::from_le_bytes(*length) as usize)
+                else {
                     self.position = start;
                     return Err(self.damaged("a record is longer than its frame"));
                 };

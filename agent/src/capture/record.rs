@@ -99,7 +99,8 @@ mod tests {
     /// Lengths that lie are refused, not believed.
     #[test]
     fn lying_lengths_are_refused() {
-        let exec = Exec { header: Header { kind: EXEC, payload: 2, time: 0 }, arguments: 9, ..Exec::default() };
+        let exec =
+            Exec { header: Header { kind: EXEC, payload: 2, time: 0 }, arguments: 9, ..Exec::default() };
         let mut bytes = exec.as_bytes().to_vec();
         bytes.extend_from_slice(b"ab");
         assert!(Record::read(&bytes).is_none());

@@ -42,8 +42,10 @@ pub struct Finding {
 /// Looks at everything. Tiers are tried for real: attached, and detached at once.
 #[must_use]
 pub fn examine() -> Report {
-    let tiers: Vec<(Tier, Finding)> =
-        [Tier::SocketTracepoint, Tier::SyscallTracepoint].into_iter().map(|tier| (tier, try_tier(tier))).collect();
+    let tiers: Vec<(Tier, Finding)> = [Tier::SocketTracepoint, Tier::SyscallTracepoint]
+        .into_iter()
+        .map(|tier| (tier, try_tier(tier)))
+        .collect();
     let tier = tiers.iter().find(|(_, finding)| finding.ok == Some(true)).map(|(tier, _)| *tier);
     Report {
         can_run: tier.is_some(),
@@ -75,13 +77,16 @@ fn try_tier(tier: Tier) -> Finding {
     match probes::attach(&settings) {
         Ok(probes) => {
             let largest = probes.programs().into_iter().filter_map(|(_, verified)| verified).max();
-            let size = largest.map_or(String::new(), |n| format!(", largest program {n} verified instructions"));
+            let size =
+                largest.map_or(String::new(), |n| format!(", largest program {n} verified instructions"));
             finding(&what, Some(true), format!("attached {} hooks{size}", probes.attached.len()), None)
         }
         Err(ProbeError::NoTier { refused, .. }) => {
             let reasons: Vec<String> = refused.into_iter().map(|(_, reason)| reason).collect();
             let advice = match tier {
-                Tier::SocketTracepoint => "Linux 6.3 or newer has its tracepoints; the other tier serves until then",
+                Tier::SocketTracepoint => {
+                    "Linux 6.3 or newer has its tracepoints; the other tier serves until then"
+                }
                 Tier::SyscallTracepoint => "a kernel with CONFIG_FTRACE_SYSCALLS=y, and tracefs mounted",
             };
             finding(&what, Some(false), reasons.join("; "), Some(advice))
@@ -133,9 +138,14 @@ fn privileges() -> Finding {
     let ok = has(21) || (has(39) && has(38));
     let found = match lacking.is_empty() {
         true => names(held),
-        false => format!("{}; without {}", if held.is_empty() { "none".to_owned() } else { names(held) }, names(lacking)),
+        false => format!(
+            "{}; without {}",
+            if held.is_empty() { "none".to_owned() } else { names(held) },
+            names(lacking)
+        ),
     };
-    let advice = "run as root, or with CAP_BPF and CAP_PERFMON; CAP_SYS_PTRACE lets other users' processes be named";
+    let advice =
+        "run as root, or with CAP_BPF and CAP_PERFMON; CAP_SYS_PTRACE lets other users' processes be named";
     finding("privileges", Some(ok), found, (!ok).then_some(advice))
 }
 

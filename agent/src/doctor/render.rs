@@ -27,7 +27,8 @@ impl fmt::Display for Report {
         if self.processes.is_empty() {
             return writeln!(f, "No process with sockets can be seen.");
         }
-        let mut processes = table(&["pid", "process", "runtime", "plaintext", "goroutines", "encrypted, notes"]);
+        let mut processes =
+            table(&["pid", "process", "runtime", "plaintext", "goroutines", "encrypted, notes"]);
         for process in &self.processes {
             processes.add_row(row(process));
         }
@@ -37,7 +38,10 @@ impl fmt::Display for Report {
 
 fn table(head: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic).set_header(head);
+    table
+        .load_style(UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(head);
     if table.width().is_none() {
         table.set_width(140);
     }
@@ -53,7 +57,11 @@ fn row(process: &ProcessReport) -> [String; 6] {
         process.runtime.clone().unwrap_or_default(),
         verdict(process.plain.captured, &process.plain.why),
         process.goroutines.as_ref().map_or(String::new(), |goroutines| {
-            if goroutines.captured { format!("yes: {}", goroutines.why) } else { format!("no: {}", goroutines.why) }
+            if goroutines.captured {
+                format!("yes: {}", goroutines.why)
+            } else {
+                format!("no: {}", goroutines.why)
+            }
         }),
         encrypted.chain(process.notes.iter().cloned()).collect::<Vec<_>>().join("\n"),
     ]

@@ -24,9 +24,10 @@ pub struct KernelTypes {
 /// # Errors
 /// [`ProbeError::NoBtf`] if the file is not there or cannot be parsed.
 pub fn resolve(path: &Path) -> Result<KernelTypes, ProbeError> {
-    let bytes = std::fs::read(path).map_err(|source| ProbeError::NoBtf { path: path.into(), reason: source.to_string() })?;
-    let btf =
-        Btf::from_bytes(&bytes).map_err(|source| ProbeError::NoBtf { path: path.into(), reason: source.to_string() })?;
+    let bytes = std::fs::read(path)
+        .map_err(|source| ProbeError::NoBtf { path: path.into(), reason: source.to_string() })?;
+    let btf = Btf::from_bytes(&bytes)
+        .map_err(|source| ProbeError::NoBtf { path: path.into(), reason: source.to_string() })?;
     let mut missing = Vec::new();
     let mut values = Vec::with_capacity(Offsets::FIELDS.len());
     for (structure, field) in Offsets::FIELDS {

@@ -69,7 +69,8 @@ impl Controls {
             if connection.load(Ordering::Relaxed) != control.connection {
                 connection.store(0, Ordering::Release);
             }
-            AtomicU64::from_ptr(&raw mut (*entry).read_quiet_until).store(control.read_quiet_until, Ordering::Relaxed);
+            AtomicU64::from_ptr(&raw mut (*entry).read_quiet_until)
+                .store(control.read_quiet_until, Ordering::Relaxed);
             AtomicU64::from_ptr(&raw mut (*entry).write_quiet_until)
                 .store(control.write_quiet_until, Ordering::Relaxed);
             AtomicU32::from_ptr(&raw mut (*entry).mode).store(control.mode, Ordering::Relaxed);

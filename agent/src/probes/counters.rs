@@ -1,16 +1,21 @@
 //! The programs' loss counters, summed over all CPUs.
 
+use std::os::fd::{AsFd, AsRawFd};
+
 use aya::maps::{MapData, PerCpuArray};
+use aya::programs::ProgramFd;
+use aya_obj::generated::bpf_prog_info;
 use remora_abi::loss::{COUNTERS, Counter};
 
 /// Reads the counters.
 pub struct KernelCounters {
     map: PerCpuArray<MapData, [u64; COUNTERS]>,
+    programs: Vec<ProgramFd>,
 }
 
 impl KernelCounters {
-    pub(super) fn new(map: PerCpuArray<MapData, [u64; COUNTERS]>) -> Self {
-        Self { map }
+    pub(super) fn new(map: PerCpuArray<MapData, [u64; COUNTERS]>, programs: Vec<ProgramFd>) -> Self {
+        Self { map, programs }
     }
 
     /// The present sums, in the order of [`Counter::ALL`]; `None` if the kernel does not answer.
@@ -25,6 +30,36 @@ impl KernelCounters {
         }
         Some(sums)
     }
+
+    /// Events at which the kernel did not run a program, because the same program was just running on that CPU. Told since
+    /// Linux 5.12.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.programs.iter().filter_map(|program| Some(program_info(program)?.recursion_misses)).sum()
+    }
+}
+
+/// What the kernel tells of a program (`BPF_OBJ_GET_INFO_BY_FD`).
+fn program_info(program: &ProgramFd) -> Option<bpf_prog_info> {
+    /// `BPF_OBJ_GET_INFO_BY_FD` (include/uapi/linux/bpf.h)
+    const GET_INFO: libc::c_int = 15;
+    /// The `info` member of `union bpf_attr` there.
+    #[repr(C)]
+    struct Request {
+        descriptor: u32,
+        length: u32,
+        info: u64,
+    }
+    // SAFETY: a structure of integers, for which all zeros is a value.
+    let mut info: bpf_prog_info = unsafe { std::mem::zeroed() };
+    let request = Request {
+        descriptor: program.as_fd().as_raw_fd().cast_unsigned(),
+        length: size_of::<bpf_prog_info>() as u32,
+        info: (&raw mut info) as u64,
+    };
+    // SAFETY: the request is of the length that is said, and points to room of the length that it says.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, GET_INFO, &raw const request, size_of::<Request>()) };
+    (result == 0).then_some(info)
 }
 
 /// The name of a counter in `remora.coverage.*`.
@@ -57,9 +92,13 @@ pub fn description(counter: Counter) -> &'static str {
         Counter::RingFull => "Records lost because the ring buffer was full.",
         Counter::ConnectionsFull => "Connections not followed because the connection table was full.",
         Counter::ReadFault => "Copies that failed because the process's memory could not be read.",
-        Counter::Unreachable => "Reads and writes whose bytes have no address in the process: counted, not copied.",
+        Counter::Unreachable => {
+            "Reads and writes whose bytes have no address in the process: counted, not copied."
+        }
         Counter::OverBudget => "Bytes beyond the capture budget: counted, not copied, and rarely needed.",
-        Counter::Ambiguous => "Reads and writes by two threads at once on one stream, so that bytes could not be placed.",
+        Counter::Ambiguous => {
+            "Reads and writes by two threads at once on one stream, so that bytes could not be placed."
+        }
         Counter::Compat => "Reads and writes of 32-bit processes: counted, not copied.",
         Counter::Registers => "System calls whose saved registers could not be found.",
         Counter::Reused => "Kernel sockets that were reused without their end having been seen.",

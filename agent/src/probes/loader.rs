@@ -90,7 +90,12 @@ enum Refusal {
     All(ProbeError),
 }
 
-fn attach_tier(settings: &Settings, types: &KernelTypes, namespace: u32, tier: Tier) -> Result<Probes, Refusal> {
+fn attach_tier(
+    settings: &Settings,
+    types: &KernelTypes,
+    namespace: u32,
+    tier: Tier,
+) -> Result<Probes, Refusal> {
     let ring_bytes = settings.ring_bytes.max(4096).next_power_of_two();
     // Twice as many entries as connections, so that few share one.
     let controls = settings.max_connections.max(1).next_power_of_two().saturating_mul(2).min(1 << 24);
@@ -144,17 +149,15 @@ enum HookError {
 }
 
 fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut RawTracePoint, HookError> {
-    let program =
-        ebpf.program_mut(name).ok_or_else(|| HookError::Other(format!("the object has no program `{name}`")))?;
+    let program = ebpf
+        .program_mut(name)
+        .ok_or_else(|| HookError::Other(format!("the object has no program `{name}`")))?;
     program.try_into().map_err(|error| hook_error(name, &error))
 }
 
 /// Loads the programs that others go on to, and enters them in their table. The kernel empties it as soon as nobody holds
 /// it, so the caller does.
-fn load_tail_calls(
-    ebpf: &mut Ebpf,
-    tier: Tier,
-) -> Result<Option<ProgramArray<MapData>>, HookError> {
+fn load_tail_calls(ebpf: &mut Ebpf, tier: Tier) -> Result<Option<ProgramArray<MapData>>, HookError> {
     let broken = || HookError::Other("the object has no table of calls".to_owned());
     if tier.tail_calls().is_empty() {
         return Ok(None);
@@ -165,9 +168,9 @@ fn load_tail_calls(
         let program = program(ebpf, name)?;
         program.load().map_err(|error| hook_error(name, &error))?;
         let descriptor = program.fd().map_err(|error| hook_error(name, &error))?;
-        table
-            .set(index, descriptor, 0)
-            .map_err(|error| HookError::Other(format!("`{name}` cannot be entered in the table of calls: {error}")))?;
+        table.set(index, descriptor, 0).map_err(|error| {
+            HookError::Other(format!("`{name}` cannot be entered in the table of calls: {error}"))
+        })?;
     }
     Ok(Some(table))
 }
@@ -187,7 +190,11 @@ fn hook_error(event: &str, error: &ProgramError) -> HookError {
         }
         tracing::debug!(%verifier_log, "verifier's log for {event}");
         let log = verifier_log.to_string();
-        let last = log.lines().rev().find(|line| !line.trim().is_empty() && !line.starts_with("processed")).unwrap_or("");
+        let last = log
+            .lines()
+            .rev()
+            .find(|line| !line.trim().is_empty() && !line.starts_with("processed"))
+            .unwrap_or("");
         return HookError::Other(format!("the kernel refused the program for {event} ({io_error}): {last}"));
     }
     let mut text = error.to_string();
@@ -232,7 +239,10 @@ impl Probes {
 
     /// The loss counters; once.
     pub fn take_counters(&mut self) -> Option<KernelCounters> {
-        Some(KernelCounters::new(aya::maps::PerCpuArray::try_from(self.ebpf.take_map("LOSSES")?).ok()?))
+        let programs = self.ebpf.programs();
+        let programs = programs.filter_map(|(_, program)| program.fd().ok()?.try_clone().ok()).collect();
+        let map = aya::maps::PerCpuArray::try_from(self.ebpf.take_map("LOSSES")?).ok()?;
+        Some(KernelCounters::new(map, programs))
     }
 
     /// The capture modes.

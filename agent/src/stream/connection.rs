@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use remora_abi::maps::{Control, MODE_FRAMES, MODE_HEADS, MODE_OFF};
 use remora_abi::record::{
-    AF_INET, AF_INET6, AMBIGUOUS, Close, END_OF_STREAM, OPEN_MIDSTREAM, Open, READ, ROLE_CLIENT, ROLE_SERVER, RUN_START,
-    Segment,
+    AF_INET, AF_INET6, AMBIGUOUS, Close, END_OF_STREAM, OPEN_MIDSTREAM, Open, READ, ROLE_CLIENT, ROLE_SERVER,
+    RUN_START, Segment,
 };
 
 use super::Counters;
 use super::inference::{Outcome, Pending, Search};
 use super::reorder::Reorder;
 use crate::probes::Controls;
-use crate::protocol::{Chunk, End, Endpoint, Exchange, Interest, Moment, Parser, Registry, Role, Stream, Unit};
+use crate::protocol::{
+    Chunk, End, Endpoint, Exchange, Interest, Moment, Parser, Registry, Role, Stream, Unit,
+};
 
 /// What is known of a connection apart from its bytes.
 #[derive(Clone, Debug)]
@@ -203,12 +205,14 @@ impl Connection {
                         });
                         // A first run that is not the very first: bytes of another protocol, or of this one that were not
                         // understood, passed before.
-                        let midstream = self.facts.midstream || chunks.first().is_some_and(|c| c.position > 0);
+                        let midstream =
+                            self.facts.midstream || chunks.first().is_some_and(|c| c.position > 0);
                         let mut parser = protocol.parser(midstream);
                         // What told the protocol is one chunk, so that a parser that begins in the middle sees no less
                         // than what told it.
                         if let Some(first) = chunks.first() {
-                            let bytes: Vec<u8> = chunks.iter().flat_map(|chunk| &chunk.bytes).copied().collect();
+                            let bytes: Vec<u8> =
+                                chunks.iter().flat_map(|chunk| &chunk.bytes).copied().collect();
                             let chunk = Chunk {
                                 at: first.at,
                                 position: first.position,
@@ -250,7 +254,10 @@ impl Connection {
             Some(Role::Server) => (to_server, to_client),
             _ => (to_client, to_server),
         };
-        self.set(Control { connection: self.facts.id, read_quiet_until, write_quiet_until, mode, budget }, room);
+        self.set(
+            Control { connection: self.facts.id, read_quiet_until, write_quiet_until, mode, budget },
+            room,
+        );
     }
 
     fn set(&mut self, control: Control, room: &Room<'_>) {
@@ -321,7 +328,12 @@ impl Connection {
         let gap = position.saturating_sub(seen);
         if gap > 1 && gap < 1 << 31 {
             Counters::bump(&room.counters.gap_bytes, gap);
-            self.chunk(reading, &Chunk { at, position: seen, length: gap, bytes: &[], run_start: false }, false, room);
+            self.chunk(
+                reading,
+                &Chunk { at, position: seen, length: gap, bytes: &[], run_start: false },
+                false,
+                room,
+            );
         }
     }
 

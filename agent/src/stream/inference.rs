@@ -67,9 +67,13 @@ impl Search {
         self.prefix.extend_from_slice(&chunk.bytes[..chunk.bytes.len().min(room)]);
         self.pending.push(chunk);
         match registry.infer(&self.prefix) {
-            Ok((protocol, stream)) => Outcome::Known(Arc::clone(protocol), stream, std::mem::take(&mut self.pending)),
+            Ok((protocol, stream)) => {
+                Outcome::Known(Arc::clone(protocol), stream, std::mem::take(&mut self.pending))
+            }
             Err(_) if is_tls(&self.prefix) => Outcome::Encrypted,
-            Err(true) if self.prefix.len() < MOST_PREFIX && self.pending.len() < MOST_CHUNKS => Outcome::Unknown,
+            Err(true) if self.prefix.len() < MOST_PREFIX && self.pending.len() < MOST_CHUNKS => {
+                Outcome::Unknown
+            }
             Err(_) => {
                 self.searching = false;
                 self.prefix.clear();
@@ -99,7 +103,13 @@ mod tests {
     use super::*;
 
     fn chunk(bytes: &[u8], run_start: bool) -> Pending {
-        Pending { at: Moment::default(), position: 0, length: bytes.len() as u64, bytes: bytes.to_vec(), run_start }
+        Pending {
+            at: Moment::default(),
+            position: 0,
+            length: bytes.len() as u64,
+            bytes: bytes.to_vec(),
+            run_start,
+        }
     }
 
     fn registry() -> Registry {
@@ -129,7 +139,8 @@ mod tests {
     fn gives_up_after_some_runs() {
         let mut search = Search::default();
         for run in 1..=MOST_RUNS {
-            let outcome = search.look(&registry(), chunk(b"\x00\x01\x02\x03\x04\x05\x06\x07", true), run == 1);
+            let outcome =
+                search.look(&registry(), chunk(b"\x00\x01\x02\x03\x04\x05\x06\x07", true), run == 1);
             assert_eq!(matches!(outcome, Outcome::GivenUp), run == MOST_RUNS, "{run}");
         }
     }
@@ -148,7 +159,10 @@ mod tests {
     fn waits_for_a_run_in_the_middle() {
         let mut search = Search::default();
         assert!(matches!(search.look(&registry(), chunk(&[0xff; 300], false), true), Outcome::Unknown));
-        assert!(matches!(search.look(&registry(), chunk(b"GET / HTTP/1.1\r\n", false), false), Outcome::Unknown));
+        assert!(matches!(
+            search.look(&registry(), chunk(b"GET / HTTP/1.1\r\n", false), false),
+            Outcome::Unknown
+        ));
         let outcome = search.look(&registry(), chunk(b"GET / HTTP/1.1\r\n\r\n", true), false);
         assert!(matches!(outcome, Outcome::Known(_, Stream::ToServer, _)));
     }

@@ -222,10 +222,9 @@ impl Shard {
     fn process_gone(&mut self, process: u32, time: u64) {
         for id in self.by_process.remove(&process).unwrap_or_default() {
             // Another process, or a later one of that number, has taken it over.
-            let own = self
-                .connections
-                .get(&id)
-                .is_some_and(|connection| connection.last.unit.process == process && connection.last.time <= time);
+            let own = self.connections.get(&id).is_some_and(|connection| {
+                connection.last.unit.process == process && connection.last.time <= time
+            });
             if own {
                 self.end(id, time, End::ProcessGone);
             }

@@ -29,8 +29,10 @@ fn any(value: Value) -> any_value::Value {
         Value::Float(number) => any_value::Value::DoubleValue(number),
         Value::Flag(flag) => any_value::Value::BoolValue(flag),
         Value::List(texts) => {
-            let values =
-                texts.into_iter().map(|text| AnyValue { value: Some(any_value::Value::StringValue(text)) }).collect();
+            let values = texts
+                .into_iter()
+                .map(|text| AnyValue { value: Some(any_value::Value::StringValue(text)) })
+                .collect();
             any_value::Value::ArrayValue(ArrayValue { values })
         }
     }
