@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Once, PoisonError};
 use std::{ffi::CString, io};
 
+use crate::place::{PREFIX, stale};
 use crate::{Program, require_root};
 
 const FOLDER: &str = "/run/netns";
-const PREFIX: &str = "remora-test-";
 
 /// How many namespaces one test program has at once: in each lives an agent with programs on the same kernel hooks.
 const AT_ONCE: usize = 4;
@@ -127,18 +127,13 @@ fn loopback_up() -> io::Result<()> {
     result
 }
 
-/// Removes what a killed test runner left.
+/// Removes what killed test programs left.
 fn remove_stale() {
-    let Ok(entries) = std::fs::read_dir(FOLDER) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
-        if let Some(owner) = owner
-            && !Path::new("/proc").join(owner).exists()
-        {
-            unmount(&entry.path());
-        }
-    }
+    stale(Path::new(FOLDER), unmount);
+    stale(&std::env::temp_dir(), |folder| {
+        // Somebody else may be at it, too.
+        let _ = std::fs::remove_dir_all(folder);
+    });
 }
 
 fn unmount(path: &Path) {

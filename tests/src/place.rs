@@ -3,6 +3,22 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// How everything is called that a test leaves for others to see, followed by the test program's process id.
+pub(crate) const PREFIX: &str = "remora-test-";
+
+/// Hands what is in a folder and was left there by test programs that were killed to `remove`.
+pub(crate) fn stale(folder: &Path, remove: impl Fn(&Path)) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+        if let Some(owner) = owner.filter(|owner| owner.parse::<u32>().is_ok())
+            && !Path::new("/proc").join(owner).exists()
+        {
+            remove(&entry.path());
+        }
+    }
+}
+
 /// The repository's root.
 #[must_use]
 pub fn repository() -> PathBuf {
@@ -59,7 +75,8 @@ impl Place {
     #[expect(clippy::new_without_default, reason = "it has an effect")]
     pub fn new() -> Self {
         use std::os::unix::fs::PermissionsExt;
-        let folder = tempfile::Builder::new().prefix("remora-test-").tempdir().expect("temporary folder");
+        let prefix = format!("{PREFIX}{}-", std::process::id());
+        let folder = tempfile::Builder::new().prefix(&prefix).tempdir().expect("temporary folder");
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).expect("permissions");
         Self(folder)
     }

@@ -43,6 +43,8 @@ pub struct Request {
     pub body: Body,
     /// The status that the server is known to answer.
     pub status: u16,
+    /// The answer's body comes in chunks.
+    pub chunked: bool,
     /// The server is known to take at least so long.
     pub at_least: Duration,
 }
@@ -73,7 +75,9 @@ impl Schedule {
     pub fn add(mut self, count: usize, method: &'static str, path: &str, status: u16, body: Body) -> Self {
         for _ in 0..count {
             let target = format!("{path}?i={}", self.requests.len());
-            self.requests.push(Request { method, target, body, status, at_least: Duration::ZERO });
+            let chunked = path.starts_with("/chunked/");
+            let at_least = Duration::ZERO;
+            self.requests.push(Request { method, target, body, status, chunked, at_least });
         }
         self
     }

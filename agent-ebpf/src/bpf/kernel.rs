@@ -112,7 +112,9 @@ impl Sock {
 
 /// `value`, but the compiler does not know that.
 #[inline(always)]
-pub fn opaque(mut value: u64) -> u64 {
+pub fn opaque(value: u64) -> u64 {
+    #[cfg(target_arch = "bpf")]
+    let mut value = value;
     #[cfg(target_arch = "bpf")]
     // SAFETY: moves the register to itself. (Without any instruction two lines of source would stand at one place of the
     // program, which the kernel refuses.)

@@ -24,10 +24,12 @@ pub struct Live {
     own: OwnConnections,
     own_process: u32,
     controls: Controls,
+    /// When the last hook was attached (`CLOCK_MONOTONIC`, nanoseconds).
+    since: u64,
 }
 
 impl Live {
-    /// The live side of a run whose programs have these tables.
+    /// The live side of a run whose programs have these tables, and have just been attached.
     #[must_use]
     pub fn new(processes: ProcessTable, controls: Controls) -> Self {
         Self {
@@ -35,6 +37,7 @@ impl Live {
             own: OwnConnections::default(),
             own_process: std::process::id(),
             controls,
+            since: crate::clock::monotonic(),
         }
     }
 }
@@ -89,6 +92,9 @@ impl Dispatcher {
             return;
         };
         match record {
+            // While hooks were being attached, one direction may have been seen without the other: what looks like two
+            // requests in a row was not.
+            Record::Segment(segment, _) if self.live.as_ref().is_some_and(|live| segment.header.time < live.since) => {}
             Record::Segment(segment, _) => self.to_shard(segment.connection, bytes),
             Record::Close(close) => self.to_shard(close.connection, bytes),
             Record::Open(open) => self.open(open, bytes),

@@ -127,9 +127,15 @@ fn attach_tier(
     if !settings.floor {
         calls = load_tail_calls(&mut ebpf, tier).map_err(refuse)?;
     }
+    // All are loaded before the first is attached, since the verifier takes its time: a hook that sees writes must not be
+    // long without the one that sees reads.
     let mut attached = Vec::new();
     for hook in COMMON.iter().chain(tier.hooks()) {
-        attach_hook(&mut ebpf, hook).map_err(refuse)?;
+        load(&mut ebpf, hook).map_err(refuse)?;
+    }
+    for hook in COMMON.iter().chain(tier.hooks()) {
+        let program = program(&mut ebpf, hook).map_err(refuse)?;
+        program.attach(hook).map_err(|error| refuse(hook_error(hook, &error)))?;
         attached.push((*hook).to_owned());
     }
     Ok(Probes {
@@ -165,9 +171,8 @@ fn load_tail_calls(ebpf: &mut Ebpf, tier: Tier) -> Result<Option<ProgramArray<Ma
     let mut table: ProgramArray<MapData> =
         ebpf.take_map("CALLS").and_then(|map| map.try_into().ok()).ok_or_else(broken)?;
     for &(name, index) in tier.tail_calls() {
-        let program = program(ebpf, name)?;
-        program.load().map_err(|error| hook_error(name, &error))?;
-        let descriptor = program.fd().map_err(|error| hook_error(name, &error))?;
+        load(ebpf, name)?;
+        let descriptor = program(ebpf, name)?.fd().map_err(|error| hook_error(name, &error))?;
         table.set(index, descriptor, 0).map_err(|error| {
             HookError::Other(format!("`{name}` cannot be entered in the table of calls: {error}"))
         })?;
@@ -175,11 +180,8 @@ fn load_tail_calls(ebpf: &mut Ebpf, tier: Tier) -> Result<Option<ProgramArray<Ma
     Ok(Some(table))
 }
 
-fn attach_hook(ebpf: &mut Ebpf, event: &str) -> Result<(), HookError> {
-    let program = program(ebpf, event)?;
-    program.load().map_err(|error| hook_error(event, &error))?;
-    program.attach(event).map_err(|error| hook_error(event, &error))?;
-    Ok(())
+fn load(ebpf: &mut Ebpf, name: &str) -> Result<(), HookError> {
+    program(ebpf, name)?.load().map_err(|error| hook_error(name, &error))
 }
 
 /// One sentence about why a hook could not be had.

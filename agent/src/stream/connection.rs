@@ -115,10 +115,10 @@ impl Connection {
         self.release(segment.header.time, room);
     }
 
-    /// How far the written stream has been seen. A connection of which nothing was written yet has been seen up to its
-    /// beginning.
+    /// How far the written stream has been seen; `None` if that is not known. A new connection of which nothing was written
+    /// yet has been seen up to its beginning.
     fn seen_written(&self) -> Option<u64> {
-        Some(self.written.unwrap_or(0))
+        self.written.or((!self.facts.midstream).then_some(0))
     }
 
     /// Goes on with segments that need not wait any more.
@@ -142,10 +142,11 @@ impl Connection {
             return;
         }
         let first = self.read.is_none() && self.written.is_none();
+        // What passed before the very first segment passed before our time.
+        self.facts.midstream |= first && segment.position > 0;
+        let start = if self.facts.midstream { segment.position } else { 0 };
         let expected = if reading { &mut self.read } else { &mut self.written };
-        // Bytes before the first segment of a connection that was seen from its birth are missing; of one that was
-        // picked up, position 0 is the first byte there is.
-        let place = expected.unwrap_or(0);
+        let place = expected.unwrap_or(start);
         let end = segment.position + u64::from(segment.length);
         *expected = Some(place.max(end));
         if end <= place && segment.length > 0 {
@@ -323,7 +324,8 @@ impl Connection {
 
     /// The stream had come to `position` when the connection closed: what was not seen of it is a gap.
     fn unseen(&mut self, reading: bool, position: u64, at: Moment, room: &mut Room<'_>) {
-        let seen = if reading { self.read } else { self.written }.unwrap_or(0);
+        let start = if self.facts.midstream { position } else { 0 };
+        let seen = if reading { self.read } else { self.written }.unwrap_or(start);
         // The end of a stream takes one sequence number.
         let gap = position.saturating_sub(seen);
         if gap > 1 && gap < 1 << 31 {

@@ -59,17 +59,47 @@ impl Program {
 
 /// The programs that a process holds.
 pub fn programs_of(pid: u32) -> Result<Vec<Program>> {
-    let mut ids: Vec<u32> = fs::read_dir(format!("/proc/{pid}/fdinfo"))
-        .context("cannot read the agent's descriptors")?
+    let own = ids_of(pid);
+    Ok(all()?.into_iter().filter(|program| own.contains(&program.id)).collect())
+}
+
+/// How many programs that trace are loaded on this machine by others than `pid`: what is measured beside them holds
+/// their costs too.
+pub fn others(pid: Option<u32>) -> Result<usize> {
+    const TRACING: [&str; 7] =
+        ["kprobe", "tracepoint", "raw_tracepoint", "raw_tracepoint_writable", "tracing", "perf_event", "lsm"];
+    let own = pid.map(ids_of).unwrap_or_default();
+    let is_other = |program: &Program| TRACING.contains(&program.kind.as_str()) && !own.contains(&program.id);
+    Ok(all()?.iter().filter(|program| is_other(program)).count())
+}
+
+/// How many of the programs `ids` the kernel still holds. It frees them a moment after their last user has gone.
+pub fn left(ids: &[u32]) -> Result<usize> {
+    let mut left = 0;
+    for _ in 0..20 {
+        left = all()?.iter().filter(|program| ids.contains(&program.id)).count();
+        if left == 0 {
+            break;
+        }
+        process::pause(Duration::from_millis(50));
+    }
+    Ok(left)
+}
+
+fn all() -> Result<Vec<Program>> {
+    let text = process::output_of(process::command("bpftool").args(["-j", "prog", "show"]))?;
+    serde_json::from_str(&text).context("bpftool says what is not understood")
+}
+
+/// The programs that a process holds, by id.
+pub fn ids_of(pid: u32) -> Vec<u32> {
+    fs::read_dir(format!("/proc/{pid}/fdinfo"))
+        .into_iter()
+        .flatten()
         .flatten()
         .filter_map(|entry| fs::read_to_string(entry.path()).ok())
         .filter_map(|text| text.lines().find_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok()))
-        .collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let text = process::output_of(process::command("bpftool").args(["-j", "prog", "show"]))?;
-    let all: Vec<Program> = serde_json::from_str(&text).context("bpftool says what is not understood")?;
-    Ok(all.into_iter().filter(|program| ids.binary_search(&program.id).is_ok()).collect())
+        .collect()
 }
 
 /// What one set of programs did under one load.

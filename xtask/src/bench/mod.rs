@@ -17,6 +17,7 @@ mod server;
 mod sink;
 mod usage;
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -81,7 +82,9 @@ pub fn main(args: &Args) -> Result<()> {
     let dir = Folder::make()?;
     let binaries = Binaries::copy(&binaries, &dir.0, format!("http://{}", sink.address))?;
 
-    let bench = Bench { plan: plan(args), binaries: &binaries, sink: &sink, dir: &dir.0 };
+    let plan = plan(args);
+    let patience = Cell::new(plan.patience);
+    let bench = Bench { plan, binaries: &binaries, sink: &sink, dir: &dir.0, patience };
     let results = work(args, &bench)?;
 
     progress::headline("results");
@@ -131,7 +134,7 @@ fn prepare(args: &Args) -> Result<PathBuf> {
 }
 
 fn plan(args: &Args) -> Plan {
-    let (seconds, rounds, again, patience) = if args.quick { (1, 1, 0, 2) } else { (4, 7, 2, 60) };
+    let (seconds, rounds, again, patience) = if args.quick { (1, 1, 0, 5) } else { (4, 7, 2, 900) };
     Plan {
         duration: Duration::from_secs(args.seconds.unwrap_or(seconds)),
         rounds: args.rounds.unwrap_or(rounds),

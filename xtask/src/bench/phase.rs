@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::agent::{Attached, Ended};
 use super::load::{Answer, Loaded};
 use super::server::Server;
-use super::usage;
+use super::{bpf, usage};
 use crate::process;
 
 /// What is attached in a phase.
@@ -53,7 +53,11 @@ pub struct Phase {
     pub busy: f64,
     /// Share of the machine's processors that others used meanwhile.
     pub others: f64,
+    /// eBPF programs of others that trace, loaded before or after the load.
+    pub other_programs: usize,
     pub ended: Option<Ended>,
+    /// Programs that were still loaded after what was attached had ended.
+    pub left: usize,
 }
 
 impl Phase {
@@ -78,6 +82,8 @@ pub fn measure(
 ) -> Result<Phase> {
     // What the attaching stirred up.
     process::pause(Duration::from_millis(300));
+    let pid = attached.as_ref().map(Attached::pid);
+    let other_programs = bpf::others(pid)?;
     let receiver = || usage::of_this_program().saturating_sub(usage::of_this_thread());
     let agent = |attached: &Option<Attached>| attached.as_ref().map(Attached::cpu).unwrap_or_default();
     let before =
@@ -96,18 +102,24 @@ pub fn measure(
     // A client within this program is part of `own` already.
     let client = if loaded.in_process { Duration::ZERO } else { loaded.client_cpu };
     let known = server_cpu + agent(&attached).saturating_sub(before.2) + own + client;
+    let other_programs = other_programs.max(bpf::others(pid)?);
     if let Some(attached) = &mut attached {
         attached.settle();
     }
+    let agent_cpu = agent(&attached).saturating_sub(before.2);
+    let ids = pid.map(bpf::ids_of).unwrap_or_default();
+    let ended = attached.map(Attached::stop).transpose()?;
     Ok(Phase {
         answer: loaded.answer,
         server_cpu,
         client_cpu: loaded.client_cpu,
-        agent_cpu: agent(&attached).saturating_sub(before.2),
+        agent_cpu,
         receiver_cpu: receiver().saturating_sub(before.3),
         exported_bytes: received() - bytes,
         busy: usage::share(busy, elapsed),
         others: usage::share(busy.saturating_sub(known), elapsed),
-        ended: attached.map(Attached::stop).transpose()?,
+        other_programs,
+        ended,
+        left: if ids.is_empty() { 0 } else { bpf::left(&ids)? },
     })
 }

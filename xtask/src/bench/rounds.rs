@@ -1,13 +1,14 @@
 //! Rounds: the phases of a comparison, one after the other and again, so that what changes on a shared machine
 //! changes for all of them.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
 use super::agent::{Binaries, Tier};
-use super::bpf::{Ran, Statistics, programs_of};
+use super::bpf::{self, Ran, Statistics, programs_of};
 use super::load::saturate;
 use super::phase::{Phase, With, measure};
 use super::rate::steady;
@@ -27,7 +28,7 @@ pub struct Plan {
     pub rounds: u32,
     /// How often a noisy round is measured again at most.
     pub again: u32,
-    /// How long to wait for the machine to be quiet before a round.
+    /// How long the whole run may wait for the machine to be quiet, and measure again where it was not.
     pub patience: Duration,
 }
 
@@ -37,6 +38,8 @@ pub struct Bench<'a> {
     pub binaries: &'a Binaries,
     pub sink: &'a Sink,
     pub dir: &'a Path,
+    /// What is left of the plan's patience.
+    pub patience: Cell<Duration>,
 }
 
 /// The phases of one round, in the order of [`With::ALL`] (a steady load has the first, third and fourth only).
@@ -84,14 +87,17 @@ impl Bench<'_> {
             let mut best: Option<Round> = None;
             for _ in 0..=self.plan.again {
                 self.wait_for_quiet();
+                let start = Instant::now();
                 let round = self.round(kind, tier, withs, &load)?;
-                let is_quiet = noise(&round) <= NOISE;
-                if best.as_ref().is_none_or(|best| noise(&round) < noise(best)) {
+                let is_quiet = noise(&round) <= NOISE && !is_shared(&round);
+                let worth = |round: &Round| (is_shared(round), noise(round));
+                if best.as_ref().is_none_or(|best| worth(&round) < worth(best)) {
                     best = Some(round);
                 }
-                if is_quiet {
+                if is_quiet || self.patience.get().is_zero() {
                     break;
                 }
+                self.patience.set(self.patience.get().saturating_sub(start.elapsed()));
             }
             compared.rounds.extend(best);
         }
@@ -148,24 +154,31 @@ impl Bench<'_> {
         Ok(Programs { kind, tier, floor, agent })
     }
 
-    /// Waits until others use little of the machine, but not for ever.
+    /// Waits until others use little of the machine and trace nothing, as long as there is patience.
     pub fn wait_for_quiet(&self) {
-        let deadline = Instant::now() + self.plan.patience;
-        while usage::busy_share(Duration::from_millis(400)) > NOISE
-            && Instant::now() < deadline
+        let start = Instant::now();
+        while (usage::busy_share(Duration::from_millis(400)) > NOISE
+            || bpf::others(None).is_ok_and(|many| many > 0))
+            && start.elapsed() < self.patience.get()
             && !process::stop_requested()
         {}
+        self.patience.set(self.patience.get().saturating_sub(start.elapsed()));
     }
 }
 
-/// A second of load; requests a second.
+/// Two seconds of load; requests a second.
 fn warm_up(server: &Server) -> Result<f64> {
-    Ok(saturate(server, Duration::from_secs(1), 30_000.0, || {})?.answer.rate)
+    Ok(saturate(server, Duration::from_secs(2), 30_000.0, || {})?.answer.rate)
 }
 
 /// The greatest share of the machine that others used in a phase.
 pub fn noise(round: &Round) -> f64 {
     round.iter().map(|(_, phase)| phase.others).fold(0.0, f64::max)
+}
+
+/// Whether others traced in any phase.
+pub fn is_shared(round: &Round) -> bool {
+    round.iter().any(|(_, phase)| phase.other_programs > 0)
 }
 
 fn tell(kind: Kind, tier: Tier, with: With, phase: &Phase) {
@@ -175,8 +188,9 @@ fn tell(kind: Kind, tier: Tier, with: With, phase: &Phase) {
         }
         _ => String::new(),
     };
+    let shared = if phase.other_programs > 0 { ", others trace too" } else { "" };
     println!(
-        "     {:<11} {:<18} {:<8} {:>7.0}/s  p99 {:>6.0} µs  CPU µs a request: server {:>5.2} agent {:>5.2}  others {:>2.0} %{lost}",
+        "     {:<11} {:<18} {:<8} {:>7.0}/s  p99 {:>6.0} µs  CPU µs a request: server {:>5.2} agent {:>5.2}  others {:>2.0} %{lost}{shared}",
         kind.name(),
         tier.name(),
         with.name(),

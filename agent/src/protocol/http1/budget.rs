@@ -3,8 +3,7 @@
 //! A connection starts with [`MAX`] bytes a run. What its messages would have needed to be framed exactly decides
 //! after the first [`WINDOW`] of them, and after each [`WINDOW`] more: the head of each, and of a chunked message
 //! its whole body if that fits into [`MAX`] (the end of a chunked body can only be seen in its bytes; one that is
-//! larger ends, for us, where the next run begins or in silence). A head or a chunked body that was cut doubles the
-//! budget at once.
+//! larger ends, for us, where the next run begins or in silence). A head that was cut doubles the budget at once.
 
 /// Bytes of a run at least.
 pub(super) const LEAST: u32 = 1024;
@@ -43,7 +42,7 @@ impl Budget {
         }
     }
 
-    /// A head, or a chunked body, was longer than what was captured.
+    /// A head was longer than what was captured.
     pub fn cut(&mut self) {
         self.current = (self.current * 2).min(MAX);
         self.largest = self.largest.max(self.current / 2 + 1);

@@ -48,10 +48,7 @@ impl Http1Parser {
                             detail.request_body = Some(size);
                         }
                     }
-                    Progress::Hole => {
-                        self.budget.cut();
-                        self.request_has_no_end();
-                    }
+                    Progress::Hole => self.request_has_no_end(),
                     Progress::Garbage => {
                         self.losses.resynchronised += 1;
                         self.request_has_no_end();

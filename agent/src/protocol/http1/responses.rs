@@ -42,10 +42,7 @@ impl Http1Parser {
                             self.budget.needed(cursor.position - self.responses.beginning.position);
                             self.complete(Some(size), cursor, out);
                         }
-                        Progress::Hole => {
-                            self.budget.cut();
-                            self.response_has_no_end(cursor, out);
-                        }
+                        Progress::Hole => self.response_has_no_end(cursor, out),
                         Progress::Garbage => {
                             self.losses.resynchronised += 1;
                             self.response_has_no_end(cursor, out);

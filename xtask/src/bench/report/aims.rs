@@ -1,8 +1,8 @@
 //! The aims, and what was reached.
 
-use super::numbers::{Values, number, percent, table};
+use super::numbers::{Values, count, number, percent, table};
 use super::{Results, computed_loss, phase, seen_loss};
-use crate::bench::phase::With;
+use crate::bench::phase::{Phase, With};
 use crate::bench::replay::Export;
 use crate::bench::rounds::Compared;
 
@@ -60,11 +60,28 @@ fn loss(results: &Results) -> Aim {
 
 fn detached(results: &Results) -> Aim {
     let rows = results.saturated.iter().map(|compared| {
-        let ratio = Values::new(compared.rounds.iter().filter_map(|round| {
-            Some(phase(round, With::Detached)?.answer.rate / phase(round, With::Nothing)?.answer.rate)
-        }));
-        let same = (ratio.median() - 1.0).abs() <= SAME || (ratio.least() <= 1.0 && ratio.most() >= 1.0);
-        (format!("{}: detached / without {}", name(compared), ratio.spread(number)), same)
+        let ratio = |measure: fn(&Phase) -> f64| {
+            Values::new(compared.rounds.iter().filter_map(|round| {
+                Some(measure(phase(round, With::Detached)?) / measure(phase(round, With::Nothing)?))
+            }))
+        };
+        let (rate, cost) = (ratio(|phase| phase.answer.rate), ratio(Phase::whole));
+        let is_same = |ratio: &Values| {
+            (ratio.median() - 1.0).abs() <= SAME || (ratio.least() <= 1.0 && ratio.most() >= 1.0)
+        };
+        let left: usize = compared.rounds.iter().flatten().map(|(_, phase)| phase.left).sum();
+        let programs = if left == 0 {
+            "no program was left loaded".to_owned()
+        } else {
+            format!("{left} programs were left")
+        };
+        let text = format!(
+            "{}: detached / without: throughput {}, processor time a request {}; {programs}",
+            name(compared),
+            rate.spread(number),
+            cost.spread(number)
+        );
+        (text, left == 0 && is_same(&rate) && is_same(&cost))
     });
     Aim { what: "detached equal to never attached", rows: rows.collect() }
 }
@@ -124,10 +141,10 @@ fn lost(results: &Results) -> Aim {
             if counted.is_empty() { "no counter of a loss moved".to_owned() } else { counted.join(", ") };
         let text = format!(
             "{} requests a second, {}: {} of {} spans missing; {counters}",
-            number(f64::from(*rate)),
+            count(u64::from(*rate)),
             compared.tier.name(),
-            number(missing as f64),
-            number(expected as f64)
+            count(missing),
+            count(expected)
         );
         (text, missing == 0 && counted.is_empty())
     });
@@ -145,7 +162,7 @@ fn time(results: &Results) -> Aim {
         )
     };
     let steady = results.steady.iter().map(|(rate, compared)| {
-        (format!("{} requests a second, {}", number(f64::from(*rate)), compared.tier.name()), cost(compared))
+        (format!("{} requests a second, {}", count(u64::from(*rate)), compared.tier.name()), cost(compared))
     });
     let saturated = results
         .saturated

@@ -11,8 +11,8 @@ use anyhow::Result;
 use super::load::CONNECTIONS;
 use super::phase::{Phase, With};
 use super::replay::Replays;
-use super::rounds::{Compared, Plan, Programs, Round, noise};
-use super::server::FILE_BYTES;
+use super::rounds::{Compared, Plan, Programs, Round, is_shared, noise};
+use super::server::{FILE_BYTES, Kind};
 use super::usage::{self, Machine};
 use numbers::{Values, percent};
 
@@ -62,9 +62,13 @@ fn seen_loss(compared: &Compared, with: With) -> Values {
     losses(compared, with, |phase| phase.answer.rate)
 }
 
-/// Loss of throughput as it follows from the processor time of a request.
+/// Loss of throughput as it follows from the processor time of a request: of the server's alone where that is one
+/// thread, the bottleneck.
 fn computed_loss(compared: &Compared, with: With) -> Values {
-    losses(compared, with, |phase| 1.0 / phase.whole())
+    losses(compared, with, |phase| match compared.kind {
+        Kind::Redis => 1.0 / phase.a_request(phase.server_cpu),
+        Kind::Nginx | Kind::Go => 1.0 / phase.whole(),
+    })
 }
 
 /// The page, in Markdown.
@@ -126,7 +130,8 @@ const SATURATED: &str = "Full load on all processors: wrk with 2 threads on ngin
 a Go `net/http` server, redis-benchmark on redis. The agent does not speak redis' protocol yet: there it shows what a \
 connection costs that is looked at and given up.\n\n\
 *Loss by processor time* is the loss of throughput that follows from the processor time of a request: with all processors \
-in use, the throughput is their number divided by that time. It holds even where other work takes part of the machine.\n";
+in use, the throughput is their number divided by that time; with redis, whose one thread is the bottleneck, it is the time of \
+the server alone. It holds even where other work takes part of the machine.\n";
 
 const PROGRAMS: &str = "Run time and runs as the kernel counts them, in a phase of its own, since the counting costs time \
 itself (it is part of the floor's figures too). Each program of the agent beside the empty one on the same hook; programs \
@@ -154,11 +159,19 @@ fn limits(results: &Results) -> String {
     text.push_str(&format!(
         "- **Other work.** In the median round, the phase most disturbed lost {} of the machine to work that is not part of \
         the benchmark (most disturbed round: {}); this includes what the kernel does on nobody's account. A round with \
-        more than 10 % is measured again, up to {} times, and the quietest is kept.\n",
+        more than 10 % is measured again, up to {} times as long as a run's patience lasts, and the quietest is kept.\n",
         percent(noises.median()),
         percent(noises.most()),
         results.plan.again,
     ));
+    let shared =
+        results.compared().flat_map(|compared| &compared.rounds).filter(|round| is_shared(round)).count();
+    if shared > 0 {
+        text.push_str(&format!(
+            "- **Other tracing.** In {shared} rounds, programs of others were loaded that trace; what they cost is part of \
+            all phases of these rounds.\n"
+        ));
+    }
     if !results.saturated.is_empty() {
         text.push_str(&format!(
             "- **Saturation.** In the phases of full load {} of the processors were in use (least: {}).\n",

@@ -50,15 +50,22 @@ pub fn number(value: f64) -> String {
     let text = format!("{:.decimals$}", value.abs());
     let (whole, rest) =
         text.split_once('.').map_or((text.as_str(), None), |(whole, rest)| (whole, Some(rest)));
+    let grouped = count(whole.parse().unwrap_or(0));
+    let sign = if value < 0.0 && text.bytes().any(|byte| (b'1'..=b'9').contains(&byte)) { "−" } else { "" };
+    rest.map_or_else(|| format!("{sign}{grouped}"), |rest| format!("{sign}{grouped}.{rest}"))
+}
+
+/// `12,345`: something counted.
+pub fn count(value: u64) -> String {
+    let digits = value.to_string();
     let mut grouped = String::new();
-    for (at, digit) in whole.chars().enumerate() {
-        if at > 0 && (whole.len() - at) % 3 == 0 {
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);
     }
-    let sign = if value < 0.0 && text.bytes().any(|byte| (b'1'..=b'9').contains(&byte)) { "−" } else { "" };
-    rest.map_or_else(|| format!("{sign}{grouped}"), |rest| format!("{sign}{grouped}.{rest}"))
+    grouped
 }
 
 /// A share as per cent.
@@ -93,6 +100,7 @@ mod tests {
     fn numbers_are_short_to_read() {
         assert_eq!(number(1_234_567.8), "1,234,568");
         assert_eq!(number(123.0), "123");
+        assert_eq!((count(0), count(64), count(1_234_567)), ("0".into(), "64".into(), "1,234,567".into()));
         assert_eq!(number(12.345), "12.3");
         assert_eq!(number(-1.2), "−1.20");
         assert_eq!(number(-0.001), "0.00");

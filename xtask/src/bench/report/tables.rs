@@ -1,6 +1,6 @@
 //! The tables of figures.
 
-use super::numbers::{Values, number, percent, table};
+use super::numbers::{Values, count, number, percent, table};
 use super::{computed_loss, phase, seen_loss};
 use crate::bench::agent::Told;
 use crate::bench::bpf::{Program, Ran};
@@ -50,15 +50,16 @@ fn coverage(compared: &Compared) -> String {
         .filter_map(|round| phase(round, With::Agent))
         .filter_map(|phase| Some((phase.answer.requests, phase.ended.as_ref()?.told.as_ref()?)))
         .collect();
-    let sum = |of: &dyn Fn(&Told) -> u64| told.iter().map(|(_, told)| of(told)).sum::<u64>() as f64;
-    let requests = told.iter().map(|(requests, _)| requests).sum::<u64>() as f64;
+    let sum = |of: &dyn Fn(&Told) -> u64| told.iter().map(|(_, told)| of(told)).sum::<u64>();
+    let requests = told.iter().map(|(requests, _)| requests).sum::<u64>();
+    let segments = sum(&|told| told.segments);
     let mut text = format!(
         "\nThe agent saw {} requests as {} segments ({} a request) and copied {} of {} bytes",
-        number(requests),
-        number(sum(&|told| told.segments)),
-        number(sum(&|told| told.segments) / requests.max(1.0)),
-        number(sum(&|told| told.copied)),
-        number(sum(&|told| told.bytes)),
+        count(requests),
+        count(segments),
+        number(segments as f64 / requests.max(1) as f64),
+        count(sum(&|told| told.copied)),
+        count(sum(&|told| told.bytes)),
     );
     if compared.kind.is_traced() {
         let lost: u64 = told.iter().map(|(requests, told)| told.lost_spans(2 * requests)).sum();
@@ -71,9 +72,9 @@ fn coverage(compared: &Compared) -> String {
             .sum();
         text.push_str(&format!(
             "; {} spans were exported, {} bytes each, and {} are missing",
-            number(exported),
-            number(bytes as f64 / exported.max(1.0)),
-            number(lost as f64)
+            count(exported),
+            count(bytes / exported.max(1)),
+            count(lost)
         ));
     }
     let mut losses: Vec<(String, u64)> = Vec::new();
@@ -84,7 +85,7 @@ fn coverage(compared: &Compared) -> String {
         }
     }
     let losses: Vec<String> =
-        losses.iter().map(|(name, value)| format!("`{name}` {}", number(*value as f64))).collect();
+        losses.iter().map(|(name, value)| format!("`{name}` {}", count(*value))).collect();
     if losses.is_empty() {
         text.push_str(". No counter of a loss moved.\n");
     } else {
@@ -143,7 +144,7 @@ pub fn steady_text(rate: u32, compared: &Compared) -> String {
         "{} gets {} requests a second from a client that sends on time whatever the answers do; latencies count from \
         the moment when a request was due (requests become due every half millisecond, ten at once).\n",
         compared.kind.name(),
-        number(f64::from(rate))
+        count(u64::from(rate))
     )
 }
 
@@ -175,8 +176,8 @@ pub fn replays(replays: &Replays) -> String {
     format!(
         "{} requests to a saturated nginx, recorded by `remora record`: {} records, {} MB; {losses}. Replayed with \
         `--shards 1`: one thread reads the file, rebuilds streams, parses and makes spans; another encodes and sends.\n\n{}",
-        number(replays.requests as f64),
-        number(records as f64),
+        count(replays.requests),
+        count(records),
         number(replays.file_bytes as f64 / 1e6),
         table(
             &["export to", "records a second", "records a second of CPU, all threads", "CPU ns a record"],
