@@ -184,6 +184,7 @@ async fn live(
     let controls = probes.controls().context("the capture modes could not be mapped")?;
     let ring = Ring::new(probes.take_ring().ok_or_else(missing)?);
     let live = Live::new(probes.take_processes().ok_or_else(missing)?, controls.clone());
+    let covered_until = live.until();
     let kernel = probes.take_counters().ok_or_else(missing)?;
     let (shards, counters) = shards(config, &controls, sink)?;
     let coverage = Coverage::new(Some(kernel), counters, Arc::clone(store), exporter.clone(), clock::wall());
@@ -234,6 +235,7 @@ async fn live(
 
     let began = Instant::now();
     // Detached first: what is in the ring buffer then is all that will come.
+    covered_until.store(clock::monotonic(), Ordering::Relaxed);
     drop(probes);
     stop.store(true, Ordering::Release);
     let recorded = tokio::task::spawn_blocking(move || reader.join())

@@ -108,6 +108,11 @@ fn check(
     for (index, (write, read)) in ways.iter().enumerate() {
         let run = spans.all().filter(&address(index), |span| belongs(span, index));
         for kind in [Kind::Server, Kind::Client] {
+            // A unix socket has no sequence numbers: what splice took from it leaves no trace at all, so the exchange is
+            // told as ended with its process. docs/testing.md says so.
+            if tier == Tier::SocketTracepoint && family == "unix" && read == "splice" {
+                continue;
+            }
             let end = run.clone().of_kind(kind);
             let seen = sees(tier, write, read);
             let faults = if seen { faults(&end, write, read) } else { untruths(&end, write, read) };

@@ -9,7 +9,7 @@ use remora_abi::record::{self, EXEC_ARGUMENTS, EXEC_ENVIRONMENT, Exec, Exit, For
 
 use crate::globals::{count, offset};
 use crate::kernel::{at, bounded, read};
-use crate::segment::{reserve, wake_flag};
+use crate::segment::{WAKE, reserve, wake_flag};
 
 /// An exec record with its payload. The two blocks are copied behind each other, so there is room for both.
 #[repr(C)]
@@ -60,7 +60,8 @@ pub fn sched_process_exec(context: RawTracePointContext) -> i32 {
             name: bpf_get_current_comm().unwrap_or([0; 16]),
         });
     }
-    entry.submit(wake_flag(size_of::<ExecRecord>() as u64));
+    // If it is a Go program, its goroutines shall be known before it has said much.
+    entry.submit(WAKE);
     0
 }
 

@@ -20,9 +20,9 @@ use crate::kernel::{Sock, bounded, opaque, read_user};
 use crate::pieces::Pieces;
 
 /// Entries of an iovec that are followed; bytes beyond are counted, not copied.
-const MAX_PIECES: u32 = 16;
+const MAX_PIECES: u32 = 32;
 /// Records that one call makes at most: each piece, and each [`MAX_CAPTURE`] bytes of one.
-pub const MAX_RECORDS: u64 = 24;
+pub const MAX_RECORDS: u64 = 36;
 
 /// Room for a record, or a count of its loss.
 #[inline(always)]
@@ -33,6 +33,9 @@ pub fn reserve<T: 'static>() -> Option<RingBufEntry<T>> {
     }
     entry
 }
+
+/// The flag to submit a record with that the reader should see at once.
+pub const WAKE: u64 = BPF_RB_FORCE_WAKEUP as u64;
 
 /// The flag to submit a record of `size` bytes with: the reader is woken when the bytes that wait for it pass the
 /// configured mark, and otherwise comes by itself.

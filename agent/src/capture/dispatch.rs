@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use remora_abi::Plain;
 use remora_abi::maps::{Control, MODE_OFF};
@@ -26,6 +27,8 @@ pub struct Live {
     controls: Controls,
     /// When the last hook was attached (`CLOCK_MONOTONIC`, nanoseconds).
     since: u64,
+    /// When the first one is about to be detached, likewise.
+    until: Arc<AtomicU64>,
 }
 
 impl Live {
@@ -38,7 +41,20 @@ impl Live {
             own_process: std::process::id(),
             controls,
             since: crate::clock::monotonic(),
+            until: Arc::new(AtomicU64::new(u64::MAX)),
         }
+    }
+
+    /// Where the time is to be entered (`CLOCK_MONOTONIC`, nanoseconds) before hooks are detached.
+    #[must_use]
+    pub fn until(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.until)
+    }
+
+    /// Whether all hooks were in place at that time. While they come and go, one direction may be seen without the other:
+    /// what looks like two requests in a row was not.
+    fn covers(&self, time: u64) -> bool {
+        (self.since..self.until.load(Relaxed)).contains(&time)
     }
 }
 
@@ -92,9 +108,8 @@ impl Dispatcher {
             return;
         };
         match record {
-            // While hooks were being attached, one direction may have been seen without the other: what looks like two
-            // requests in a row was not.
-            Record::Segment(segment, _) if self.live.as_ref().is_some_and(|live| segment.header.time < live.since) => {}
+            Record::Segment(segment, _)
+                if self.live.as_ref().is_some_and(|live| !live.covers(segment.header.time)) => {}
             Record::Segment(segment, _) => self.to_shard(segment.connection, bytes),
             Record::Close(close) => self.to_shard(close.connection, bytes),
             Record::Open(open) => self.open(open, bytes),

@@ -70,7 +70,8 @@ pub struct Room<'a> {
     pub out: &'a mut Vec<Exchange>,
 }
 
-/// How long a connection that was broken lingers: what had arrived before may still be read. Nanoseconds.
+/// How long a connection that is over lingers: what had arrived before may still be read (a client that has shut down its
+/// own stream is over for the kernel as soon as the server's end arrives). Nanoseconds.
 const LINGER: u64 = 300_000_000;
 
 impl Connection {
@@ -288,8 +289,7 @@ impl Connection {
     pub fn tick(&mut self, now: u64, room: &mut Room<'_>) -> bool {
         self.release(now, room);
         if let Some(close) = self.closed {
-            let linger = if close.error == 0 { 0 } else { LINGER };
-            if now.saturating_sub(close.header.time.max(self.last.time)) < linger {
+            if now.saturating_sub(close.header.time.max(self.last.time)) < LINGER {
                 return false;
             }
             self.finish(now, room);
@@ -320,6 +320,16 @@ impl Connection {
             error => End::Broken(error),
         };
         self.end(at.time, cause, room);
+    }
+
+    /// Its process ended at `time`, and nothing more will come: it ends as the kernel said, if it did, and with the process
+    /// otherwise.
+    pub fn abandon(&mut self, time: u64, room: &mut Room<'_>) {
+        if self.closed.is_some() {
+            self.finish(time, room);
+        } else {
+            self.end(time, End::ProcessGone, room);
+        }
     }
 
     /// The stream had come to `position` when the connection closed: what was not seen of it is a gap.

@@ -226,7 +226,10 @@ impl Shard {
                 connection.last.unit.process == process && connection.last.time <= time
             });
             if own {
-                self.end(id, time, End::ProcessGone);
+                self.with(id, |connection, room| {
+                    connection.abandon(time, room);
+                    true
+                });
             }
         }
     }

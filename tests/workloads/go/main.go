@@ -90,6 +90,8 @@ func main() {
 	if os.Args[1] == "serve" {
 		log.Fatal(http.ListenAndServe(os.Args[2], http.HandlerFunc(handle)))
 	}
+	// The agent needs some milliseconds after the exec to learn that this is a Go program.
+	time.Sleep(300 * time.Millisecond)
 	if err := fetch(os.Args[2]); err != nil {
 		log.Fatal(err)
 	}

@@ -24,7 +24,7 @@ const MAX_MESSAGES: u64 = 4;
 /// Messages whose lengths are added up, so that those that are followed can be placed.
 const MAX_COUNTED_MESSAGES: u64 = 8;
 /// Records that one of them makes at most.
-const RECORDS_A_MESSAGE: u64 = 4;
+const RECORDS_A_MESSAGE: u64 = 6;
 /// `sizeof(struct mmsghdr)`
 const MESSAGE_SIZE: u64 = 64;
 /// Offset of `msg_len` in it.

@@ -3,14 +3,15 @@
 //! A connection starts with [`MAX`] bytes a run. What its messages would have needed to be framed exactly decides
 //! after the first [`WINDOW`] of them, and after each [`WINDOW`] more: the head of each, and of a chunked message
 //! its whole body if that fits into [`MAX`] (the end of a chunked body can only be seen in its bytes; one that is
-//! larger ends, for us, where the next run begins or in silence). A head that was cut doubles the budget at once.
+//! larger ends, for us, where the next run begins or in silence). A head that was cut doubles the budget at once, and
+//! a chunked body that was cut raises it to [`MAX`]: how long it would have been cannot be told.
 
 /// Bytes of a run at least.
 pub(super) const LEAST: u32 = 1024;
 /// Bytes of a run at most.
 pub(super) const MAX: u32 = 16 * 1024;
 const _: () = assert!(MAX as usize <= remora_abi::record::MAX_CAPTURE);
-const WINDOW: u32 = 32;
+const WINDOW: u32 = 256;
 
 /// An adaptive budget.
 #[derive(Debug)]
@@ -46,6 +47,11 @@ impl Budget {
     pub fn cut(&mut self) {
         self.current = (self.current * 2).min(MAX);
         self.largest = self.largest.max(self.current / 2 + 1);
+    }
+
+    /// A chunked body was longer than what was captured.
+    pub fn body_cut(&mut self) {
+        self.current = MAX;
     }
 
     /// A quarter more, to the next power of two.

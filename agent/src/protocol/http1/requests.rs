@@ -6,7 +6,7 @@ use super::head::{self, Request};
 use super::infer::{self, Match};
 use super::parser::{Http1Parser, Kind, Pending};
 use super::side::{Gathered, State};
-use crate::protocol::{Exchange, Interest};
+use crate::protocol::{Exchange, Interest, Moment, Unit};
 
 impl Http1Parser {
     pub(super) fn read_requests(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<Exchange>) {
@@ -48,7 +48,10 @@ impl Http1Parser {
                             detail.request_body = Some(size);
                         }
                     }
-                    Progress::Hole => self.request_has_no_end(),
+                    Progress::Hole => {
+                        self.budget.body_cut();
+                        self.request_has_no_end();
+                    }
                     Progress::Garbage => {
                         self.losses.resynchronised += 1;
                         self.request_has_no_end();
@@ -114,7 +117,7 @@ impl Http1Parser {
             Extent::Chunked => State::Body(Body::Chunked(Chunked::default())),
             Extent::UntilClose | Extent::Unknown => State::Body(Body::Unframed),
         };
-        let mut request = self.pending(head);
+        let mut request = self.pending(head, cursor.at.unit);
         if let Extent::Length(length) = extent {
             request.detail.request_body = Some(length);
         }
@@ -124,7 +127,9 @@ impl Http1Parser {
         }
     }
 
-    fn pending(&mut self, head: &Request<'_>) -> Pending {
+    /// A request that waits for its response. Whoever read (or wrote) its head to the end is at work on it; the first byte
+    /// may have been another's, as with Go's servers, which keep a goroutine looking for it.
+    fn pending(&mut self, head: &Request<'_>, unit: Unit) -> Pending {
         self.last_request += 1;
         self.expects_continue = head.expects_continue;
         let kind = match head.method {
@@ -134,7 +139,7 @@ impl Http1Parser {
         };
         Pending {
             id: self.last_request,
-            start: self.requests.beginning.at,
+            start: Moment { unit, ..self.requests.beginning.at },
             order: self.requests.beginning.order,
             kind,
             upgrade: head.upgrade.map(successor),
@@ -169,7 +174,7 @@ impl Http1Parser {
         match head::request(&bytes, false).filter(|_| self.requests.believes(&bytes)) {
             Some(head) => {
                 let tentative = std::mem::take(&mut self.requests.tentative);
-                let request = self.pending(&head);
+                let request = self.pending(&head, self.requests.beginning.at.unit);
                 self.accept(request, tentative, true, now, out);
             }
             None => self.losses.unparsed_bytes += bytes.len() as u64,
@@ -193,6 +198,8 @@ impl Http1Parser {
         self.requests.state == State::Head
             && cursor.sure
             && cursor.at_start()
+            // Line ends go on with the head that was gathered: they are the end of its last line.
+            && !matches!(cursor.data, [b'\r' | b'\n', ..])
             && infer::request(cursor.data) == Match::Yes
             && infer::is_standard(infer::method(cursor.data))
     }

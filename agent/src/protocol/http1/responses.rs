@@ -42,7 +42,10 @@ impl Http1Parser {
                             self.budget.needed(cursor.position - self.responses.beginning.position);
                             self.complete(Some(size), cursor, out);
                         }
-                        Progress::Hole => self.response_has_no_end(cursor, out),
+                        Progress::Hole => {
+                            self.budget.body_cut();
+                            self.response_has_no_end(cursor, out);
+                        }
                         Progress::Garbage => {
                             self.losses.resynchronised += 1;
                             self.response_has_no_end(cursor, out);

@@ -63,7 +63,7 @@ fn seen_loss(compared: &Compared, with: With) -> Values {
 }
 
 /// Loss of throughput as it follows from the processor time of a request: of the server's alone where that is one
-/// thread, the bottleneck.
+/// thread.
 fn computed_loss(compared: &Compared, with: With) -> Values {
     losses(compared, with, |phase| match compared.kind {
         Kind::Redis => 1.0 / phase.a_request(phase.server_cpu),
@@ -130,8 +130,8 @@ const SATURATED: &str = "Full load on all processors: wrk with 2 threads on ngin
 a Go `net/http` server, redis-benchmark on redis. The agent does not speak redis' protocol yet: there it shows what a \
 connection costs that is looked at and given up.\n\n\
 *Loss by processor time* is the loss of throughput that follows from the processor time of a request: with all processors \
-in use, the throughput is their number divided by that time; with redis, whose one thread is the bottleneck, it is the time of \
-the server alone. It holds even where other work takes part of the machine.\n";
+in use, the throughput is their number divided by that time; with redis, which is one thread, it is the time of \
+the server alone (what limits the throughput seen there is as much the one thread of redis-benchmark). It holds even where other work takes part of the machine.\n";
 
 const PROGRAMS: &str = "Run time and runs as the kernel counts them, in a phase of its own, since the counting costs time \
 itself (it is part of the floor's figures too). Each program of the agent beside the empty one on the same hook; programs \
