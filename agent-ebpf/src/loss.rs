@@ -24,8 +24,6 @@ pub enum Counter {
     Ambiguous,
     /// Segments of 32-bit processes, whose system call arguments are not followed.
     Compat,
-    /// Segments for which the saved user registers could not be found or did not fit the system call.
-    Registers,
     /// Sockets whose kernel structure was reused without its end having been seen.
     Reused,
     /// Entries of an iovec (or messages) beyond those that are followed.
@@ -33,7 +31,7 @@ pub enum Counter {
 }
 
 /// How many counters there are.
-pub const COUNTERS: usize = 13;
+pub const COUNTERS: usize = 12;
 
 impl Counter {
     /// All counters, in the order of their index.
@@ -48,7 +46,6 @@ impl Counter {
         Counter::OverBudget,
         Counter::Ambiguous,
         Counter::Compat,
-        Counter::Registers,
         Counter::Reused,
         Counter::Pieces,
     ];

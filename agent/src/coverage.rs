@@ -197,3 +197,39 @@ impl Coverage {
         line
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The page for users names every counter, with its unit.
+    #[test]
+    fn every_counter_is_documented() {
+        let page = include_str!("../../docs/coverage.md");
+        let store = Arc::new(Store::new(crate::identity::Host::default(), crate::identity::Settings::default()));
+        let coverage = Coverage::new(None, vec![Arc::default()], store, None, 0);
+        let names = coverage.points().into_iter().map(|point| point.name);
+        let kernel = Counter::ALL.into_iter().map(counter_name);
+        for name in names.chain(kernel).chain(["skipped_programs", "spans_exported", "spans_dropped"]) {
+            let unit = if name.contains("bytes") { "By" } else { "1" };
+            assert!(page.contains(&format!("| `{name}` | {unit} |")), "docs/coverage.md lacks {name}");
+        }
+    }
+
+    /// A loss has one line in the log, and no loss says so.
+    #[test]
+    fn the_summary_names_losses() {
+        let store = Arc::new(Store::new(crate::identity::Host::default(), crate::identity::Settings::default()));
+        let counters: Arc<Counters> = Arc::default();
+        let coverage = Coverage::new(None, vec![Arc::clone(&counters)], store, None, 0);
+        assert!(coverage.summary().ends_with("nothing lost"), "{}", coverage.summary());
+        Counters::bump(&counters.unparsed_bytes, 7);
+        Counters::bump(&counters.connections, 3);
+        assert!(coverage.summary().ends_with("not covered: unparsed_bytes 7"), "{}", coverage.summary());
+        let metrics = coverage.metrics(5);
+        let metric = metrics.scope_metrics[0].metrics.iter().find(|m| m.name == "remora.coverage.unparsed_bytes");
+        let Some(metric::Data::Sum(sum)) = metric.and_then(|metric| metric.data.as_ref()) else { panic!() };
+        assert_eq!(sum.data_points[0].value, Some(number_data_point::Value::AsInt(7)));
+        assert!(sum.is_monotonic);
+    }
+}

@@ -76,7 +76,6 @@ pub fn name(counter: Counter) -> &'static str {
         Counter::OverBudget => "over_budget_bytes",
         Counter::Ambiguous => "ambiguous",
         Counter::Compat => "compat",
-        Counter::Registers => "registers",
         Counter::Reused => "reused_sockets",
         Counter::Pieces => "pieces_bytes",
     }
@@ -100,7 +99,6 @@ pub fn description(counter: Counter) -> &'static str {
             "Reads and writes by two threads at once on one stream, so that bytes could not be placed."
         }
         Counter::Compat => "Reads and writes of 32-bit processes: counted, not copied.",
-        Counter::Registers => "System calls whose saved registers could not be found.",
         Counter::Reused => "Kernel sockets that were reused without their end having been seen.",
         Counter::Pieces => "Bytes behind the last entry of an iovec that is followed: counted, not copied.",
     }
