@@ -84,9 +84,12 @@ pub struct Connection {
     pub last_direction: u8,
     /// 1 once the [`crate::record::Open`] record is out.
     pub opened: u8,
-    /// 1 if this connection is the agent's own, or otherwise not to be looked at.
+    /// 1 if this connection is the agent's own, or otherwise not to be looked at; [`OWN_CONNECTING`].
     pub ignored: u8,
 }
+
+/// [`Connection::ignored`]: the agent's own, and user space is to be told its addresses as soon as they are known.
+pub const OWN_CONNECTING: u8 = 2;
 
 /// [`Connection::last_direction`]: the last run that this end read was one of requests without bodies.
 pub const READS_BODILESS: u8 = 2;

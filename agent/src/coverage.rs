@@ -206,7 +206,8 @@ mod tests {
     #[test]
     fn every_counter_is_documented() {
         let page = include_str!("../../docs/coverage.md");
-        let store = Arc::new(Store::new(crate::identity::Host::default(), crate::identity::Settings::default()));
+        let store =
+            Arc::new(Store::new(crate::identity::Host::default(), crate::identity::Settings::default()));
         let coverage = Coverage::new(None, vec![Arc::default()], store, None, 0);
         let names = coverage.points().into_iter().map(|point| point.name);
         let kernel = Counter::ALL.into_iter().map(counter_name);
@@ -219,7 +220,8 @@ mod tests {
     /// A loss has one line in the log, and no loss says so.
     #[test]
     fn the_summary_names_losses() {
-        let store = Arc::new(Store::new(crate::identity::Host::default(), crate::identity::Settings::default()));
+        let store =
+            Arc::new(Store::new(crate::identity::Host::default(), crate::identity::Settings::default()));
         let counters: Arc<Counters> = Arc::default();
         let coverage = Coverage::new(None, vec![Arc::clone(&counters)], store, None, 0);
         assert!(coverage.summary().ends_with("nothing lost"), "{}", coverage.summary());
@@ -227,7 +229,8 @@ mod tests {
         Counters::bump(&counters.connections, 3);
         assert!(coverage.summary().ends_with("not covered: unparsed_bytes 7"), "{}", coverage.summary());
         let metrics = coverage.metrics(5);
-        let metric = metrics.scope_metrics[0].metrics.iter().find(|m| m.name == "remora.coverage.unparsed_bytes");
+        let metric =
+            metrics.scope_metrics[0].metrics.iter().find(|m| m.name == "remora.coverage.unparsed_bytes");
         let Some(metric::Data::Sum(sum)) = metric.and_then(|metric| metric.data.as_ref()) else { panic!() };
         assert_eq!(sum.data_points[0].value, Some(number_data_point::Value::AsInt(7)));
         assert!(sum.is_monotonic);

@@ -1,8 +1,10 @@
 //! The table of connections: found by the address of the kernel's `struct sock`, never by a descriptor.
 
-use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_probe_read_kernel};
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_probe_read_kernel,
+};
 use remora_abi::loss::Counter;
-use remora_abi::maps::{Connection, NO_DIRECTION, Stream};
+use remora_abi::maps::{Connection, NO_DIRECTION, OWN_CONNECTING, Stream};
 use remora_abi::record::{
     self, AF_INET, AF_INET6, AF_UNIX, Header, OPEN_MIDSTREAM, Open, ROLE_CLIENT, ROLE_SERVER, ROLE_UNKNOWN,
 };
@@ -114,13 +116,39 @@ fn find_unix(sock: Sock, direction: u8) -> Option<*mut Connection> {
     if connection.ignored == 0 { UNIX_CONNECTIONS.get_ptr_mut(sock.0) } else { None }
 }
 
+/// Remembers a TCP connection that the agent itself begins. Its other end may be on this host, and must be known as that
+/// before it has read a byte; at the handshake's end, which is the next that is heard, the agent is not at work.
+#[inline(always)]
+pub fn connecting(sock: Sock) {
+    // SAFETY: a helper without preconditions.
+    let process = (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32;
+    if process != setting!(own_process) || foreign(sock) {
+        return;
+    }
+    let mut connection = new(sock, Program::Handshake, ROLE_CLIENT, 0, true);
+    connection.ignored = OWN_CONNECTING;
+    if CONNECTIONS.insert(sock.0, connection, 0).is_err() {
+        count(Counter::ConnectionsFull, 1);
+    }
+}
+
 /// Enters a TCP connection when its handshake is done.
 #[inline(always)]
 pub fn established(sock: Sock, role: u8) {
     if foreign(sock) {
         return;
     }
+    // SAFETY: a helper without preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
     if let Some(known) = CONNECTIONS.get_ptr_mut(sock.0) {
+        // SAFETY: a live element of the map.
+        let connection = unsafe { &mut *known };
+        if connection.ignored == OWN_CONNECTING {
+            connection.ports = sock.ports();
+            connection.ignored = 1;
+            open(sock, connection, setting!(own_process), now);
+            return;
+        }
         // SAFETY: a live element of the map.
         // With TCP Fast Open bytes may have passed before: the connection is then known already.
         if same_ports(unsafe { (*known).ports }, sock.ports()) {
@@ -130,8 +158,6 @@ pub fn established(sock: Sock, role: u8) {
         }
         count(Counter::Reused, 1);
     }
-    // SAFETY: a helper without preconditions.
-    let now = unsafe { bpf_ktime_get_ns() };
     let connection = new(sock, Program::Handshake, role, now, false);
     if CONNECTIONS.insert(sock.0, connection, 0).is_err() {
         count(Counter::ConnectionsFull, 1);

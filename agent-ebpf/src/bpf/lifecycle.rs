@@ -26,6 +26,7 @@ pub fn inet_sock_set_state(context: RawTracePointContext) -> i32 {
     let old: i32 = context.arg(1);
     let new: i32 = context.arg(2);
     match (old, new) {
+        (_, SYN_SENT) if sock.protocol() == TCP => connection::connecting(sock),
         (SYN_SENT, ESTABLISHED) if sock.protocol() == TCP => connection::established(sock, ROLE_CLIENT),
         (SYN_RECV, ESTABLISHED) if sock.protocol() == TCP => connection::established(sock, ROLE_SERVER),
         (_, CLOSE) => closed(sock),

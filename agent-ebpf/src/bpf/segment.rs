@@ -167,11 +167,34 @@ fn requested(last: u8, bit: u8, left: u32) -> u32 {
     if last == NO_DIRECTION || last & bit == 0 { 0 } else { PIPELINE_BUDGET.saturating_sub(left) }
 }
 
-/// `bytes` bytes moved on `sock` in the call that the scratch describes; 0 bytes read means the end of the stream. They
-/// make `RECORDS` records at most.
+/// The connection of the socket on which `bytes` bytes have moved, if more is wanted of it than their number. The first
+/// thing to ask: on most hosts most connections are of protocols that are not read.
 #[inline(always)]
-pub fn moved<const RECORDS: u64>(scratch: &mut Scratch, sock: Sock, direction: u8, bytes: u32) {
-    let Some(entry) = connection::find(sock, direction, bytes) else { return };
+pub fn wanted(sock: Sock, direction: u8, bytes: u32) -> Option<*mut Connection> {
+    let entry = connection::find(sock, direction, bytes)?;
+    // SAFETY: a live element of the map.
+    let id = unsafe { (*entry).id };
+    if let Some(control) = CONTROLS.get(Control::index(id, setting!(controls)))
+        && control.connection == id
+        && control.mode == MODE_OFF
+    {
+        count(Counter::Segments, 1);
+        count(Counter::Bytes, bytes as u64);
+        return None;
+    }
+    Some(entry)
+}
+
+/// `bytes` bytes moved on a connection in the call that the scratch describes; 0 bytes read means the end of the stream.
+/// They make `RECORDS` records at most.
+#[inline(always)]
+pub fn moved<const RECORDS: u64>(
+    scratch: &mut Scratch,
+    sock: Sock,
+    entry: *mut Connection,
+    direction: u8,
+    bytes: u32,
+) {
     // SAFETY: a live element of the map. Two threads may be at work on one connection; what they could spoil is
     // checked against the socket's own sequence numbers.
     let connection = unsafe { &mut *entry };
@@ -240,10 +263,6 @@ fn observe(
     count(Counter::Segments, 1);
     count(Counter::Bytes, bytes as u64);
     let scratch = scratch.again();
-    if scratch.control.mode == MODE_OFF {
-        return false;
-    }
-
     let last = connection.last_direction;
     let (own_bit, other_bit) =
         if direction == READ { (READS_BODILESS, WRITES_BODILESS) } else { (WRITES_BODILESS, READS_BODILESS) };

@@ -110,8 +110,8 @@ impl Dispatcher {
         match record {
             Record::Segment(segment, _)
                 if self.live.as_ref().is_some_and(|live| !live.covers(segment.header.time)) => {}
-            Record::Segment(segment, _) => self.to_shard(segment.connection, bytes),
-            Record::Close(close) => self.to_shard(close.connection, bytes),
+            Record::Segment(segment, _) => self.hand_over(segment.connection, bytes),
+            Record::Close(close) => self.hand_over(close.connection, bytes),
             Record::Open(open) => self.open(open, bytes),
             Record::Exec(exec, arguments, environment) => {
                 let facts = ProcessFacts::from_exec(&exec, arguments, environment);
@@ -161,10 +161,10 @@ impl Dispatcher {
                 self.write_facts(USER_FACTS, open.header.time, &facts);
             }
         }
-        self.to_shard(open.connection, bytes);
+        self.hand_over(open.connection, bytes);
     }
 
-    fn to_shard(&mut self, connection: u64, bytes: &[u8]) {
+    fn hand_over(&mut self, connection: u64, bytes: &[u8]) {
         if let Some(shards) = &mut self.shards {
             shards.to(connection, bytes);
         }

@@ -13,7 +13,7 @@ use crate::globals::{Program, Scratch, count, offset};
 use crate::kernel::{Sock, at, read};
 use crate::pieces::{MSG_PEEK, MSG_TRUNC, Pieces};
 use crate::registers::Call;
-use crate::segment::{MAX_RECORDS, moved};
+use crate::segment::{MAX_RECORDS, moved, wanted};
 
 /// `PF_KTHREAD` (include/linux/sched.h)
 const KERNEL_THREAD: u32 = 0x0020_0000;
@@ -43,6 +43,7 @@ pub fn sock_recv_length(context: RawTracePointContext) -> i32 {
 
 #[inline(always)]
 fn socket_call(sock: Sock, direction: u8, bytes: u32, flags: u64) {
+    let Some(entry) = wanted(sock, direction, bytes) else { return };
     let Some(scratch) = Scratch::of(Program::of(direction)) else { return };
     scratch.call = Call::current();
     scratch.behind = 0;
@@ -64,5 +65,5 @@ fn socket_call(sock: Sock, direction: u8, bytes: u32, flags: u64) {
             return;
         }
     }
-    moved::<MAX_RECORDS>(scratch.again(), sock, direction, bytes);
+    moved::<MAX_RECORDS>(scratch.again(), sock, entry, direction, bytes);
 }

@@ -17,7 +17,7 @@ use crate::globals::{CALLS, Messages, Program, Scratch, count, offset};
 use crate::kernel::{Sock, at, opaque, read, read_user};
 use crate::pieces::{MSG_PEEK, MSG_TRUNC, Pieces, number};
 use crate::registers::Call;
-use crate::segment::{MAX_RECORDS, moved};
+use crate::segment::{MAX_RECORDS, moved, wanted};
 
 /// Messages of `sendmmsg` and `recvmmsg` that are followed.
 const MAX_MESSAGES: u64 = 4;
@@ -110,8 +110,9 @@ pub fn sys_exit_read(context: RawTracePointContext) -> i32 {
         return 0;
     }
     let Some(sock) = socket(scratch.call.first) else { return 0 };
+    let Some(entry) = wanted(sock, READ, result as u32) else { return 0 };
     scratch.pieces = if flags & MSG_TRUNC != 0 { Pieces::UNREACHABLE } else { Pieces::of(&scratch.call) };
-    moved::<MAX_RECORDS>(scratch.again(), sock, READ, result as u32);
+    moved::<MAX_RECORDS>(scratch.again(), sock, entry, READ, result as u32);
     0
 }
 
@@ -123,8 +124,9 @@ pub fn sys_exit_write(context: RawTracePointContext) -> i32 {
         return 0;
     }
     let Some(sock) = socket(scratch.call.first) else { return 0 };
+    let Some(entry) = wanted(sock, WRITE, result as u32) else { return 0 };
     scratch.pieces = Pieces::of(&scratch.call);
-    moved::<MAX_RECORDS>(scratch.again(), sock, WRITE, result as u32);
+    moved::<MAX_RECORDS>(scratch.again(), sock, entry, WRITE, result as u32);
     0
 }
 
@@ -141,7 +143,9 @@ pub fn sys_exit_splice(context: RawTracePointContext) -> i32 {
             None => return 0,
         },
     };
-    moved::<1>(scratch.again(), sock, direction, result as u32);
+    if let Some(entry) = wanted(sock, direction, result as u32) {
+        moved::<1>(scratch.again(), sock, entry, direction, result as u32);
+    }
     0
 }
 
@@ -200,6 +204,8 @@ fn message(scratch: &mut Scratch, direction: u8, i: u64) {
     scratch.behind = scratch.behind.wrapping_sub(length);
     if length > 0 {
         let sock = Sock(scratch.messages.sock);
-        moved::<RECORDS_A_MESSAGE>(scratch.again(), sock, direction, length);
+        if let Some(entry) = wanted(sock, direction, length) {
+            moved::<RECORDS_A_MESSAGE>(scratch.again(), sock, entry, direction, length);
+        }
     }
 }

@@ -71,6 +71,13 @@ fn computed_loss(compared: &Compared, with: With) -> Values {
     })
 }
 
+/// In each round under full load: the phase *detached* as a share of the phase *without*.
+fn after_before(results: &Results, measure: impl Fn(&Phase) -> f64) -> Values {
+    Values::new(results.saturated.iter().flat_map(|compared| &compared.rounds).filter_map(|round| {
+        Some(measure(phase(round, With::Detached)?) / measure(phase(round, With::Nothing)?))
+    }))
+}
+
 /// The page, in Markdown.
 pub fn write(results: &Results) -> String {
     let mut page = introduction(results);
@@ -173,6 +180,13 @@ fn limits(results: &Results) -> String {
         ));
     }
     if !results.saturated.is_empty() {
+        let differences = after_before(results, |phase| phase.answer.rate).map(|ratio| (ratio - 1.0).abs());
+        text.push_str(&format!(
+            "- **Noise.** The two phases of a round in which nothing is attached, *without* and *detached*, differ by {} in \
+            the median, by {} at most: a difference of that size between two figures is none.\n",
+            percent(differences.median()),
+            percent(differences.most())
+        ));
         text.push_str(&format!(
             "- **Saturation.** In the phases of full load {} of the processors were in use (least: {}).\n",
             percent(busy.median()),

@@ -12,6 +12,11 @@ impl Values {
         Self(values)
     }
 
+    /// The same values, each changed.
+    pub fn map(self, change: impl Fn(f64) -> f64) -> Self {
+        Self::new(self.0.into_iter().map(change))
+    }
+
     /// Zero where there are none.
     pub fn median(&self) -> f64 {
         let middle = self.0.len() / 2;
