@@ -22,7 +22,6 @@ const TARGET: &str = "bpfel-unknown-none";
 fn main() {
     println!("cargo::rerun-if-changed=../agent-ebpf/src");
     println!("cargo::rerun-if-changed=../agent-ebpf/Cargo.toml");
-    println!("cargo::rerun-if-env-changed=PATH");
     if let Err(reason) = build() {
         eprintln!("The eBPF programs could not be built: {reason}");
         eprintln!("`cargo xtask setup` installs what they need.");
