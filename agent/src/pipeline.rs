@@ -312,7 +312,7 @@ fn shards(
     controls: &Controls,
     sink: impl Fn() -> Box<dyn Sink>,
 ) -> Result<(Shards, Vec<Arc<Counters>>)> {
-    let registry = Arc::new(Registry::new(config.http.clone()));
+    let registry = Arc::new(Registry::new(&config.http, &config.protocols));
     let many = config.capture.shards().max(1);
     let limits = Limits {
         connections: (config.probes.max_connections as usize).div_ceil(many),

@@ -1,6 +1,7 @@
 //! The ranges of numbers, and the check that tells where a bad one stands.
 
 use super::{Config, ConfigError, locate};
+use crate::protocol::{self, Registry, http1};
 
 /// Where values came from that have not been checked yet.
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +104,14 @@ impl Config {
                 reason: reason.to_owned(),
             }
         })?;
+        let registry = Registry::new(&http1::Settings::default(), &protocol::Settings::default());
+        let names: Vec<_> = registry.protocols().map(|protocol| protocol.name()).collect();
+        if let Some(name) = self.protocols.disabled.iter().find(|name| !names.contains(&name.as_str())) {
+            return Err(ConfigError::Section {
+                place: place(source, "protocols.disabled"),
+                reason: format!("it names {name:?}, but the protocols are {}", names.join(", ")),
+            });
+        }
         self.identity.validate().map_err(|error| ConfigError::Section {
             place: place(source, &format!("identity.{}", error.key)),
             reason: format!("it is {}, but must be {}", error.value, error.expected),

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::{CommonArgs, ExportArgs, ProbeArgs, ProcessingArgs, RecordArgs, ReplayArgs, RunArgs};
 use crate::identity;
 use crate::probes::Choice;
-use crate::protocol::http1;
+use crate::protocol::{self, http1};
 
 use bounds::Source;
 pub use error::ConfigError;
@@ -32,8 +32,10 @@ pub struct Config {
     pub probes: Probes,
     /// How captured bytes are processed.
     pub capture: Capture,
-    /// HTTP/1.
+    /// HTTP.
     pub http: http1::Settings,
+    /// The other protocols.
+    pub protocols: protocol::Settings,
     /// Who processes are.
     pub identity: identity::Settings,
     /// Metrics.

@@ -14,12 +14,13 @@ impl Config {
     /// The configuration as YAML, every key in it, header values and passwords in URLs redacted.
     #[must_use]
     pub fn to_yaml(&self) -> String {
-        let Self { export, probes, capture, http, identity, metrics, log, disabled } = self;
+        let Self { export, probes, capture, http, protocols, identity, metrics, log, disabled } = self;
         let document = mapping([
             ("export", self::export(export)),
             ("probes", value(probes)),
             ("capture", value(capture)),
             ("http", value(http)),
+            ("protocols", value(protocols)),
             ("identity", value(identity)),
             ("metrics", value(metrics)),
             ("log", value(log)),

@@ -201,7 +201,7 @@ fn bad_files() {
         &[],
         &[],
         "remora.yaml, line 3: unknown field `probs`, expected one of `export`, `probes`, `capture`, `http`, \
-         `identity`, `metrics`, `log`: correct the key or its value, or leave it out to have the default",
+         `protocols`, `identity`, `metrics`, `log`: correct the key or its value, or leave it out to have the default",
     );
     refused(
         "probes:\n  tier: auto\n  ring: 5\n",

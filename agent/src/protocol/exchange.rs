@@ -5,6 +5,8 @@ use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::{End, Instrument};
+
 /// Who executes: a goroutine where there is one, else a thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Unit {
@@ -34,6 +36,16 @@ pub enum Role {
     Server,
 }
 
+/// What carries a connection's bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// A stream: TCP, or a unix socket of that kind.
+    #[default]
+    Stream,
+    /// Datagrams: UDP.
+    Datagram,
+}
+
 /// One end's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
@@ -56,6 +68,32 @@ pub enum Outcome {
     ResponseLost,
     /// The agent stopped, or forgot the silent connection, while it was in flight.
     Unfinished,
+    /// No response came in the time that the protocol allows.
+    TimedOut,
+}
+
+impl Outcome {
+    /// What the end of its connection means for an exchange in flight.
+    #[must_use]
+    pub fn of(end: End) -> Self {
+        match end {
+            End::Orderly => Outcome::ConnectionClosed(0),
+            End::Broken(error) => Outcome::ConnectionClosed(error),
+            End::ProcessGone => Outcome::ProcessGone,
+            End::Forgotten => Outcome::Unfinished,
+        }
+    }
+
+    /// `error.type` of an exchange that ended so, or `None` if nothing is wrong with the service.
+    #[must_use]
+    pub fn error_type(self) -> Option<&'static str> {
+        match self {
+            Outcome::Complete | Outcome::ResponseLost | Outcome::Unfinished => None,
+            Outcome::ConnectionClosed(_) => Some("connection_closed"),
+            Outcome::ProcessGone => Some("process_gone"),
+            Outcome::TimedOut => Some("timeout"),
+        }
+    }
 }
 
 /// A request paired with its response, or with the reason why there is none.
@@ -90,6 +128,45 @@ pub struct Scene<'a> {
     pub remote: &'a Endpoint,
 }
 
+impl<'a> Scene<'a> {
+    /// The server's address.
+    #[must_use]
+    pub fn server(&self) -> &'a Endpoint {
+        match self.role {
+            Role::Client => self.remote,
+            Role::Server => self.local,
+        }
+    }
+
+    /// The client's address.
+    #[must_use]
+    pub fn client(&self) -> &'a Endpoint {
+        match self.role {
+            Role::Client => self.local,
+            Role::Server => self.remote,
+        }
+    }
+
+    /// `server.address` and `server.port`, and on the other side `network.peer.address` and `network.peer.port` too, as
+    /// every protocol tells them; unix sockets have no port.
+    pub fn addresses(&self, attributes: &mut Vec<Attribute>) {
+        let (address, port) = match self.server() {
+            Endpoint::Inet(socket) => (socket.ip().to_string(), Some(socket.port())),
+            Endpoint::Unix(path) => (path.to_string(), None),
+        };
+        if !address.is_empty() {
+            attributes.push(("server.address", Value::Text(address.into())));
+        }
+        if let Some(port) = port {
+            attributes.push(("server.port", Value::Integer(port.into())));
+        }
+        if let Endpoint::Inet(peer) = self.remote {
+            attributes.push(("network.peer.address", Value::Text(peer.ip().to_string().into())));
+            attributes.push(("network.peer.port", Value::Integer(peer.port().into())));
+        }
+    }
+}
+
 /// An attribute's value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -121,8 +198,20 @@ pub struct TraceParent {
     pub state: Option<Box<str>>,
 }
 
+/// What a span is for its service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// `CLIENT` or `SERVER`, as the process's end of the connection is.
+    #[default]
+    ByRole,
+    /// `PRODUCER`: it hands a message to a broker.
+    Producer,
+    /// `CONSUMER`: it gets a message from a broker.
+    Consumer,
+}
+
 /// A span's contents, without identity and times.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Description {
     /// Low-cardinality span name.
     pub name: String,
@@ -132,4 +221,8 @@ pub struct Description {
     pub error: Option<Cow<'static, str>>,
     /// Trace context that the request carried.
     pub parent: Option<TraceParent>,
+    /// What the span is for its service.
+    pub kind: Kind,
+    /// The metrics that count it.
+    pub instruments: &'static [&'static Instrument],
 }

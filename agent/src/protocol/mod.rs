@@ -5,12 +5,18 @@
 //! messages to attributes by the OpenTelemetry semantic conventions, so no other file knows its fields.
 
 mod exchange;
+pub mod frames;
 pub mod http1;
+mod instrument;
+pub mod pairing;
+mod settings;
 
 pub use exchange::{
-    Attribute, Description, Detail, Endpoint, Exchange, Moment, Outcome, Role, Scene, TraceParent, Unit,
-    Value,
+    Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, TraceParent,
+    Transport, Unit, Value,
 };
+pub use instrument::{Instrument, Reading};
+pub use settings::{Database, Settings, Statements};
 
 use std::sync::Arc;
 
@@ -72,6 +78,9 @@ pub enum Inference {
     No,
     /// Cannot be told yet: a longer prefix might be.
     Maybe,
+    /// It looks like this protocol, and other things do too: believed when a run of the other stream looks like it as
+    /// well.
+    Likely(Stream),
     /// This protocol; the prefix belongs to the given stream.
     Yes(Stream),
 }
@@ -94,8 +103,50 @@ pub enum Interest {
     },
     /// Nothing more: the rest is not this protocol, or not readable.
     Nothing,
-    /// Both streams continue in another protocol, named by its HTTP upgrade token (`websocket`, `h2c`, …).
-    Upgraded(&'static str),
+    /// Both streams continue in another protocol: [`Parser::take_upgrade`] says which.
+    Upgraded,
+    /// No bytes; only when the direction changes, so that who waits for whom can be timed.
+    Turns,
+}
+
+/// A connection goes on in another protocol.
+#[derive(Debug, Default)]
+pub struct Upgrade {
+    /// The HTTP upgrade token that named it, in lower case (`websocket`, `h2c`, …).
+    pub token: String,
+    /// Bytes behind the last message of the old protocol that were given to its parser and belong to the new one:
+    /// `[to server, to client]`, each with the position of its first byte.
+    pub rest: [Option<Rest>; 2],
+    /// The request that asked for it and is to be answered in the new protocol (RFC 7540, 3.2); `None` if it has been
+    /// answered.
+    pub request: Option<Box<dyn std::any::Any + Send>>,
+}
+
+/// Bytes that the successor of a parser begins with.
+#[derive(Debug)]
+pub struct Rest {
+    /// When they passed.
+    pub at: Moment,
+    /// Position of the first.
+    pub position: u64,
+    /// Bytes that passed, at least `bytes.len()`.
+    pub length: u64,
+    /// The captured prefix.
+    pub bytes: Vec<u8>,
+}
+
+/// What is known of a run when its protocol is looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    /// Its first bytes, never empty; at most 512.
+    pub bytes: &'a [u8],
+    /// Bytes of it that have passed so far; more than `bytes` if some were not captured or not kept.
+    pub passed: u64,
+    /// Nothing of this stream passed before it: a connection's opening.
+    pub opening: bool,
+    /// The stream that it belongs to, if the kernel saw who connected. A protocol that would have it the other way
+    /// is not believed.
+    pub stream: Option<Stream>,
 }
 
 /// A protocol: how to know it, and how to parse it.
@@ -103,11 +154,30 @@ pub trait Protocol: Send + Sync {
     /// The name in logs and attributes, as OpenTelemetry spells it where it does (`http`, `postgresql`, …).
     fn name(&self) -> &'static str;
 
-    /// Does a run that begins with `prefix` look like this protocol?
-    fn infer(&self, prefix: &[u8]) -> Inference;
+    /// Does a run that begins so look like this protocol?
+    fn infer(&self, run: &Run<'_>) -> Inference;
+
+    /// Does this datagram? The prefix may have been cut at `run.passed` bytes. Protocols without datagrams say no.
+    fn infer_datagram(&self, run: &Run<'_>) -> Inference {
+        let _ = run;
+        Inference::No
+    }
 
     /// A parser for one connection. `midstream` says that bytes of it passed before the first chunk.
     fn parser(&self, midstream: bool) -> Box<dyn Parser>;
+
+    /// A parser for datagrams between two ends: each chunk is one datagram, its `position` counts those before it.
+    /// `None` for protocols without datagrams.
+    fn datagram_parser(&self) -> Option<Box<dyn Parser>> {
+        None
+    }
+
+    /// A parser for a connection that was upgraded to this protocol, if it is what the token names. It is not given
+    /// [`Upgrade::rest`], which follows as chunks.
+    fn upgraded(&self, upgrade: &mut Upgrade) -> Option<Box<dyn Parser>> {
+        let _ = upgrade;
+        None
+    }
 }
 
 /// The state of one connection in its protocol. Survives any bytes; memory is bounded.
@@ -134,6 +204,11 @@ pub trait Parser: Send {
 
     /// Losses since the last call, for the coverage counters.
     fn take_losses(&mut self) -> Losses;
+
+    /// What follows, once [`interest`](Parser::interest) is [`Interest::Upgraded`].
+    fn take_upgrade(&mut self) -> Upgrade {
+        Upgrade::default()
+    }
 }
 
 /// What a parser could not make an exchange of.
@@ -151,30 +226,73 @@ pub struct Losses {
     pub over_limit: u64,
 }
 
+impl Losses {
+    /// Adds what another part of a parser lost.
+    pub fn add(&mut self, more: Losses) {
+        self.unpaired_responses += more.unpaired_responses;
+        self.unpaired_requests += more.unpaired_requests;
+        self.resynchronised += more.resynchronised;
+        self.unparsed_bytes += more.unparsed_bytes;
+        self.over_limit += more.over_limit;
+    }
+}
+
 /// All protocols that the agent knows.
 pub struct Registry {
     protocols: Vec<Arc<dyn Protocol>>,
 }
 
 impl Registry {
-    /// The known protocols, in the order in which they are asked.
+    /// The known protocols, in the order in which they are asked, without those that the settings leave out.
     #[must_use]
-    pub fn new(http: http1::Settings) -> Self {
-        Self { protocols: vec![Arc::new(http1::Http1::new(http))] }
+    pub fn new(http: &http1::Settings, settings: &Settings) -> Self {
+        let mut protocols: Vec<Arc<dyn Protocol>> = vec![Arc::new(http1::Http1::new(http.clone()))];
+        protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
+        Self { protocols }
     }
 
-    /// The first protocol that recognises `prefix` and the stream it belongs to; `Err(true)` if a longer prefix could
-    /// still be recognised, `Err(false)` if not.
-    pub fn infer(&self, prefix: &[u8]) -> Result<(&Arc<dyn Protocol>, Stream), bool> {
-        let mut maybe = false;
-        for protocol in &self.protocols {
-            match protocol.infer(prefix) {
-                Inference::Yes(stream) => return Ok((protocol, stream)),
-                Inference::Maybe => maybe = true,
-                Inference::No => {}
-            }
-        }
-        Err(maybe)
+    /// These protocols.
+    #[cfg(test)]
+    pub fn of(protocols: Vec<Arc<dyn Protocol>>) -> Self {
+        Self { protocols }
+    }
+
+    /// The known protocols.
+    pub fn protocols(&self) -> impl Iterator<Item = &Arc<dyn Protocol>> {
+        self.protocols.iter()
+    }
+
+    /// What each protocol says of a run, in the order of the registry, but for those that would have it the other way
+    /// round than the kernel saw.
+    pub fn infer<'r>(&'r self, run: &Run<'r>) -> impl Iterator<Item = (&'r Arc<dyn Protocol>, Inference)> {
+        self.protocols.iter().filter_map(|protocol| {
+            let inference = protocol.infer(run);
+            possible(inference, run).then_some((protocol, inference))
+        })
+    }
+
+    /// As [`infer`](Self::infer), of a datagram.
+    pub fn infer_datagram<'r>(
+        &'r self,
+        run: &Run<'r>,
+    ) -> impl Iterator<Item = (&'r Arc<dyn Protocol>, Inference)> {
+        self.protocols.iter().filter_map(|protocol| {
+            let inference = protocol.infer_datagram(run);
+            possible(inference, run).then_some((protocol, inference))
+        })
+    }
+
+    /// The parser of the protocol that a connection was upgraded to, if it is known.
+    pub fn upgraded(&self, upgrade: &mut Upgrade) -> Option<Box<dyn Parser>> {
+        self.protocols.iter().find_map(|protocol| protocol.upgraded(upgrade))
+    }
+}
+
+fn possible(inference: Inference, run: &Run<'_>) -> bool {
+    match inference {
+        Inference::No => false,
+        Inference::Maybe => true,
+        Inference::Likely(stream) | Inference::Yes(stream) => run.stream.is_none_or(|known| known == stream),
     }
 }
 
@@ -182,15 +300,29 @@ impl Registry {
 mod tests {
     use super::*;
 
-    /// The registry gives the protocol and the stream, or says whether a longer prefix could help.
+    fn run(bytes: &[u8], stream: Option<Stream>) -> Run<'_> {
+        Run { bytes, passed: bytes.len() as u64, opening: true, stream }
+    }
+
+    /// The registry gives the protocols that recognise a run, unless the kernel knows better who asks.
     #[test]
     fn registry() {
-        let registry = Registry::new(http1::Settings::default());
-        let found =
-            |prefix: &[u8]| registry.infer(prefix).map(|(protocol, stream)| (protocol.name(), stream));
-        assert_eq!(found(b"GET / HTTP/1.1\r\n"), Ok(("http", Stream::ToServer)));
-        assert_eq!(found(b"HTTP/1.1 200 OK\r\n"), Ok(("http", Stream::ToClient)));
-        assert_eq!(found(b"GE"), Err(true));
-        assert_eq!(found(b"\x16\x03\x01"), Err(false));
+        let registry = Registry::new(&http1::Settings::default(), &Settings::default());
+        let found = |bytes: &[u8], stream| {
+            let run = run(bytes, stream);
+            let found = registry.infer(&run).find(|(_, inference)| matches!(inference, Inference::Yes(_)));
+            found.map(|(protocol, inference)| (protocol.name(), inference))
+        };
+        assert_eq!(found(b"GET / HTTP/1.1\r\n", None), Some(("http", Inference::Yes(Stream::ToServer))));
+        assert_eq!(found(b"HTTP/1.1 200 OK\r\n", None), Some(("http", Inference::Yes(Stream::ToClient))));
+        assert_eq!(found(b"HTTP/1.1 200 OK\r\n", Some(Stream::ToServer)), None);
+    }
+
+    /// A protocol that is switched off is not looked for.
+    #[test]
+    fn disabled() {
+        let settings = Settings { disabled: vec!["http".into()], ..Settings::default() };
+        let registry = Registry::new(&http1::Settings::default(), &settings);
+        assert!(registry.protocols().all(|protocol| protocol.name() != "http"));
     }
 }

@@ -10,11 +10,12 @@ use remora_abi::record::{
 };
 
 use super::Counters;
-use super::inference::{Outcome, Pending, Search};
+use super::inference::{Known, Outcome, Pending, Search, stream};
 use super::reorder::Reorder;
 use crate::probes::Controls;
 use crate::protocol::{
-    Chunk, End, Endpoint, Exchange, Interest, Moment, Parser, Registry, Role, Stream, Unit,
+    Chunk, End, Endpoint, Exchange, Interest, Moment, Parser, Registry, Rest, Role, Stream, Transport, Unit,
+    Upgrade,
 };
 
 /// What is known of a connection apart from its bytes.
@@ -28,7 +29,9 @@ pub struct Facts {
     pub local: Endpoint,
     /// The other end.
     pub remote: Endpoint,
-    /// As far as the kernel knows it; the protocol knows better.
+    /// What carries its bytes.
+    pub transport: Transport,
+    /// Which end this is: as the kernel saw it, or as the protocol tells.
     pub role: Option<Role>,
     /// Bytes passed before the first that is known.
     pub midstream: bool,
@@ -90,6 +93,7 @@ impl Connection {
                 process: open.process,
                 local: endpoint(open, &open.local, open.local_port),
                 remote: endpoint(open, &open.remote, open.remote_port),
+                transport: Transport::Stream,
                 role,
                 midstream: open.flags & OPEN_MIDSTREAM != 0,
             },
@@ -160,7 +164,7 @@ impl Connection {
         if gap > 0 {
             Counters::bump(&room.counters.gap_bytes, gap);
             let chunk = Chunk { at, position: place, length: gap, bytes: &[], run_start: false };
-            self.chunk(reading, &chunk, first, room);
+            self.chunk(reading, &chunk, room);
         }
         let skipped = overlap.min(payload.len() as u64) as usize;
         let chunk = Chunk {
@@ -171,15 +175,15 @@ impl Connection {
             run_start: segment.flags & RUN_START != 0,
         };
         Counters::bump(&room.counters.gap_bytes, chunk.length.saturating_sub(chunk.bytes.len() as u64));
-        self.chunk(reading, &chunk, first && gap == 0, room);
+        self.chunk(reading, &chunk, room);
     }
 
     /// Gives a chunk to the parser, or looks for the protocol in it.
-    fn chunk(&mut self, reading: bool, chunk: &Chunk<'_>, first: bool, room: &mut Room<'_>) {
+    fn chunk(&mut self, reading: bool, chunk: &Chunk<'_>, room: &mut Room<'_>) {
         match &mut self.stage {
             Stage::Off => {}
             Stage::Parsing(parser) => {
-                parser.chunk(stream(self.facts.role, reading), chunk, room.out);
+                parser.chunk(stream(self.facts.role.unwrap_or(Role::Client), reading), chunk, room.out);
                 self.follow(room);
             }
             Stage::Searching(search) => {
@@ -190,7 +194,8 @@ impl Connection {
                     bytes: chunk.bytes.to_vec(),
                     run_start: chunk.run_start,
                 };
-                match search.look(room.registry, pending, first) {
+                let opening = chunk.position == 0 && !self.facts.midstream;
+                match search.look(room.registry, pending, reading, opening, self.facts.role) {
                     Outcome::Unknown => {}
                     Outcome::Encrypted => {
                         Counters::bump(&room.counters.encrypted_connections, 1);
@@ -200,41 +205,56 @@ impl Connection {
                         Counters::bump(&room.counters.unknown_protocol_connections, 1);
                         self.off(room);
                     }
-                    Outcome::Known(protocol, stream, chunks) => {
-                        self.facts.role = Some(match (stream, reading) {
-                            (Stream::ToServer, true) | (Stream::ToClient, false) => Role::Server,
-                            (Stream::ToServer, false) | (Stream::ToClient, true) => Role::Client,
-                        });
-                        // A first run that is not the very first: bytes of another protocol, or of this one that were not
-                        // understood, passed before.
-                        let midstream =
-                            self.facts.midstream || chunks.first().is_some_and(|c| c.position > 0);
-                        let mut parser = protocol.parser(midstream);
-                        // What told the protocol is one chunk, so that a parser that begins in the middle sees no less
-                        // than what told it.
-                        if let Some(first) = chunks.first() {
-                            let bytes: Vec<u8> =
-                                chunks.iter().flat_map(|chunk| &chunk.bytes).copied().collect();
-                            let chunk = Chunk {
-                                at: first.at,
-                                position: first.position,
-                                length: chunks.iter().map(|chunk| chunk.length).sum(),
-                                bytes: &bytes,
-                                run_start: first.run_start,
-                            };
-                            parser.chunk(stream, &chunk, room.out);
-                        }
-                        self.stage = Stage::Parsing(parser);
-                        self.follow(room);
-                    }
+                    Outcome::Known(known) => self.parse(reading, known, room),
                 }
             }
         }
     }
 
+    /// The protocol is known: its parser gets what passed while it was looked for.
+    fn parse(&mut self, reading: bool, known: Known, room: &mut Room<'_>) {
+        let Known { protocol, stream, before, run } = known;
+        self.facts.role = Some(match (stream, reading) {
+            (Stream::ToServer, true) | (Stream::ToClient, false) => Role::Server,
+            (Stream::ToServer, false) | (Stream::ToClient, true) => Role::Client,
+        });
+        // Bytes of another protocol, or of this one that were not understood, passed before.
+        let other_before = match before.first() {
+            Some(first) => first.position,
+            None => if reading { self.written } else { self.read }.unwrap_or(0),
+        };
+        let midstream =
+            self.facts.midstream || run.first().is_some_and(|first| first.position > 0) || other_before > 0;
+        let mut parser = protocol.parser(midstream);
+        let before = before.iter().map(|chunk| (stream.other(), chunk));
+        for (stream, chunk) in before.chain(run.iter().map(|chunk| (stream, chunk))) {
+            let Pending { at, position, length, ref bytes, run_start } = *chunk;
+            parser.chunk(stream, &Chunk { at, position, length, bytes, run_start }, room.out);
+        }
+        self.stage = Stage::Parsing(parser);
+        self.follow(room);
+    }
+
+    /// The connection goes on in another protocol, if that is known.
+    fn upgrade(&mut self, mut upgrade: Upgrade, room: &mut Room<'_>) {
+        let Some(mut parser) = room.registry.upgraded(&mut upgrade) else {
+            Counters::bump(&room.counters.unknown_protocol_connections, 1);
+            self.off(room);
+            return;
+        };
+        for (stream, rest) in [Stream::ToServer, Stream::ToClient].into_iter().zip(&upgrade.rest) {
+            if let Some(Rest { at, position, length, bytes }) = rest {
+                let chunk = Chunk { at: *at, position: *position, length: *length, bytes, run_start: false };
+                parser.chunk(stream, &chunk, room.out);
+            }
+        }
+        self.stage = Stage::Parsing(parser);
+        self.follow(room);
+    }
+
     fn stream_end(&mut self, reading: bool, at: Moment, room: &mut Room<'_>) {
         if let Stage::Parsing(parser) = &mut self.stage {
-            parser.stream_end(stream(self.facts.role, reading), at, room.out);
+            parser.stream_end(stream(self.facts.role.unwrap_or(Role::Client), reading), at, room.out);
             self.follow(room);
         }
     }
@@ -246,8 +266,13 @@ impl Connection {
         let (mode, budget, quiet_until) = match parser.interest() {
             Interest::Heads { budget, quiet_until } => (MODE_HEADS, budget, quiet_until),
             Interest::Frames { quiet_until } => (MODE_FRAMES, 0, quiet_until),
-            Interest::Nothing | Interest::Upgraded(_) => {
+            Interest::Nothing | Interest::Turns => {
                 self.off(room);
+                return;
+            }
+            Interest::Upgraded => {
+                let upgrade = parser.take_upgrade();
+                self.upgrade(upgrade, room);
                 return;
             }
         };
@@ -340,12 +365,8 @@ impl Connection {
         let gap = position.saturating_sub(seen);
         if gap > 1 && gap < 1 << 31 {
             Counters::bump(&room.counters.gap_bytes, gap);
-            self.chunk(
-                reading,
-                &Chunk { at, position: seen, length: gap, bytes: &[], run_start: false },
-                false,
-                room,
-            );
+            let chunk = Chunk { at, position: seen, length: gap, bytes: &[], run_start: false };
+            self.chunk(reading, &chunk, room);
         }
     }
 
@@ -365,14 +386,6 @@ impl Connection {
         self.closed.is_some()
             || !self.reorder.is_empty()
             || matches!(&self.stage, Stage::Parsing(parser) if parser.waiting())
-    }
-}
-
-/// The stream of bytes that this end reads (or writes), given its role.
-fn stream(role: Option<Role>, reading: bool) -> Stream {
-    match (role, reading) {
-        (Some(Role::Server), true) | (Some(Role::Client) | None, false) => Stream::ToServer,
-        (Some(Role::Server), false) | (Some(Role::Client) | None, true) => Stream::ToClient,
     }
 }
 

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 use super::Ids;
 use super::otlp::{self, pair};
 use crate::identity::{Identity, Store};
-use crate::protocol::{Description, Role, Scene, Unit, Value};
+use crate::protocol::{Description, Kind, Role, Scene, Unit, Value};
 use crate::stream::{Sink, Told};
 
 /// Spans that are handed over at once at most.
@@ -62,7 +62,8 @@ impl Sink for Spans {
         let Told { exchange, connection, number } = told;
         let role = connection.role.unwrap_or(Role::Client);
         let scene = Scene { role, local: &connection.local, remote: &connection.remote };
-        let Description { name, attributes, error, parent } = exchange.detail.describe(&exchange, &scene);
+        let Description { name, attributes, error, parent, kind, instruments: _ } =
+            exchange.detail.describe(&exchange, &scene);
 
         let mut pairs = Vec::with_capacity(attributes.len() + 3);
         pairs.extend(attributes.into_iter().map(|(key, value)| pair(key, value)));
@@ -86,9 +87,11 @@ impl Sink for Spans {
             trace_state,
             flags,
             name,
-            kind: match role {
-                Role::Client => SpanKind::Client,
-                Role::Server => SpanKind::Server,
+            kind: match (kind, role) {
+                (Kind::ByRole, Role::Client) => SpanKind::Client,
+                (Kind::ByRole, Role::Server) => SpanKind::Server,
+                (Kind::Producer, _) => SpanKind::Producer,
+                (Kind::Consumer, _) => SpanKind::Consumer,
             } as i32,
             start_time_unix_nano: self.wall(exchange.start.time),
             end_time_unix_nano: self.wall(exchange.end.max(exchange.start.time)),

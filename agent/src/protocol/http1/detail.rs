@@ -299,7 +299,7 @@ impl Detail for HttpDetail {
             out.0.push(("remora.time_to_first_byte", Value::Float(seconds)));
         }
         let error = self.fail(exchange.outcome, scene.role, &mut out);
-        Description { name, attributes: out.0, error, parent: self.parent.clone() }
+        Description { name, attributes: out.0, error, parent: self.parent.clone(), ..Description::default() }
     }
 }
 
@@ -317,6 +317,7 @@ impl HttpDetail {
             Outcome::ProcessGone => (Some("process_gone"), Some("process_gone")),
             Outcome::ResponseLost => (Some("response_lost"), None),
             Outcome::Unfinished => (Some("unfinished"), None),
+            Outcome::TimedOut => (Some("timed_out"), None),
         };
         if let Some(word) = word {
             out.0.push(("remora.outcome", Value::Text(Cow::Borrowed(word))));

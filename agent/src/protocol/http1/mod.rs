@@ -27,7 +27,7 @@ pub use settings::{Settings, SettingsError};
 
 use std::sync::Arc;
 
-use super::{Inference, Parser, Protocol};
+use super::{Inference, Parser, Protocol, Run};
 
 /// What all connections share.
 #[derive(Debug)]
@@ -59,8 +59,8 @@ impl Protocol for Http1 {
         "http"
     }
 
-    fn infer(&self, prefix: &[u8]) -> Inference {
-        infer::infer(prefix)
+    fn infer(&self, run: &Run<'_>) -> Inference {
+        infer::infer(run.bytes)
     }
 
     fn parser(&self, midstream: bool) -> Box<dyn Parser> {

@@ -25,8 +25,9 @@ use super::Shared;
 use super::body::{Body, Cursor};
 use super::budget::Budget;
 use super::detail::HttpDetail;
+use super::requests::Successor;
 use super::side::{Side, State};
-use crate::protocol::{Chunk, End, Exchange, Interest, Losses, Moment, Outcome, Parser, Stream};
+use crate::protocol::{Chunk, End, Exchange, Interest, Losses, Moment, Outcome, Parser, Stream, Upgrade};
 
 /// Bytes that waiting requests may hold on one connection.
 const MAX_HELD: usize = 32 << 20;
@@ -56,7 +57,7 @@ pub(super) struct Pending {
     pub order: u64,
     pub kind: Kind,
     /// What the connection would become.
-    pub upgrade: Option<Interest>,
+    pub upgrade: Option<Successor>,
     pub detail: Box<HttpDetail>,
 }
 
@@ -99,7 +100,7 @@ pub(super) struct Http1Parser {
     pub(super) budget: Budget,
     pub(super) losses: Losses,
     /// The connection is no longer HTTP/1.
-    pub(super) successor: Option<Interest>,
+    pub(super) successor: Option<Successor>,
 }
 
 impl Http1Parser {
@@ -389,7 +390,7 @@ impl Parser for Http1Parser {
         self.cut_request_head(at.time, out);
         self.finish(outcome, cause == End::Orderly, at.time, out);
         self.requests.state = State::Off;
-        self.successor = Some(Interest::Nothing);
+        self.successor = Some(Successor::Unknown);
     }
 
     fn tick(&mut self, now: u64, out: &mut Vec<Exchange>) {
@@ -405,7 +406,10 @@ impl Parser for Http1Parser {
 
     fn interest(&self) -> Interest {
         if let Some(successor) = self.successor {
-            return successor;
+            return match successor {
+                Successor::Unknown => Interest::Nothing,
+                Successor::Protocol(_) => Interest::Upgraded,
+            };
         }
         let quiet_until = [self.requests.quiet_until(), self.responses.quiet_until()];
         // With several messages in a run, they begin anywhere.
@@ -418,5 +422,13 @@ impl Parser for Http1Parser {
 
     fn take_losses(&mut self) -> Losses {
         std::mem::take(&mut self.losses)
+    }
+
+    fn take_upgrade(&mut self) -> Upgrade {
+        let token = match self.successor {
+            Some(Successor::Protocol(token)) => token.to_owned(),
+            _ => String::new(),
+        };
+        Upgrade { token, ..Upgrade::default() }
     }
 }

@@ -6,7 +6,7 @@ use super::head::{self, Request};
 use super::infer::{self, Match};
 use super::parser::{Http1Parser, Kind, Pending};
 use super::side::{Gathered, State};
-use crate::protocol::{Exchange, Interest, Moment, Unit};
+use crate::protocol::{Exchange, Moment, Unit};
 
 impl Http1Parser {
     pub(super) fn read_requests(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<Exchange>) {
@@ -217,14 +217,23 @@ impl Http1Parser {
     }
 }
 
+/// What a connection goes on as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Successor {
+    /// Nothing that is known.
+    Unknown,
+    /// The protocol with this upgrade token.
+    Protocol(&'static str),
+}
+
 /// What a connection is after it switched to the protocol named by an `Upgrade` field.
-pub(super) fn successor(upgrade: &[u8]) -> Interest {
+pub(super) fn successor(upgrade: &[u8]) -> Successor {
     let name =
         upgrade.split(|byte| matches!(byte, b',' | b'/' | b';')).next().unwrap_or_default().trim_ascii();
     for known in ["websocket", "h2c"] {
         if head::is(name, known.as_bytes()) {
-            return Interest::Upgraded(known);
+            return Successor::Protocol(known);
         }
     }
-    Interest::Nothing
+    Successor::Unknown
 }

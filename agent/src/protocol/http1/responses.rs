@@ -4,9 +4,9 @@ use super::body::{Body, Chunked, Cursor, Extent, Progress};
 use super::head::{self, Response};
 use super::infer::{self, Match};
 use super::parser::{Active, Http1Parser, Kind, Pending, tell};
-use super::requests::successor;
+use super::requests::{Successor, successor};
 use super::side::{Gathered, State};
-use crate::protocol::{Exchange, Interest, Outcome};
+use crate::protocol::{Exchange, Outcome};
 
 impl Http1Parser {
     pub(super) fn read_responses(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<Exchange>) {
@@ -68,7 +68,7 @@ impl Http1Parser {
                 if let Some(head) =
                     head::response(cursor.data).filter(|head| head.status == 101 && cursor.turn)
                 {
-                    self.switch(head.upgrade.map_or(Interest::Nothing, successor));
+                    self.switch(head.upgrade.map_or(Successor::Unknown, successor));
                 }
             }
         } else if cursor.turn && self.responses.finds_message(cursor) {
@@ -136,7 +136,7 @@ impl Http1Parser {
             self.responses.state = State::Lost;
             self.responses.tentative = true;
             if head.status == 101 {
-                self.switch(head.upgrade.map_or(Interest::Nothing, successor));
+                self.switch(head.upgrade.map_or(Successor::Unknown, successor));
             }
             return;
         };
@@ -156,12 +156,12 @@ impl Http1Parser {
         if head.status == 101 {
             // RFC 9110, 15.2.2
             self.complete(None, cursor, out);
-            return self.switch(upgrade.unwrap_or(Interest::Nothing));
+            return self.switch(upgrade.unwrap_or(Successor::Unknown));
         }
         if tunnel {
             // RFC 9110, 9.3.6
             self.complete(None, cursor, out);
-            return self.switch(Interest::Nothing);
+            return self.switch(Successor::Unknown);
         }
         let extent = if whole { head.framing.response(head.status, to_head) } else { Extent::Unknown };
         self.responses.state = match extent {
@@ -243,7 +243,7 @@ impl Http1Parser {
     }
 
     /// The connection goes on in another protocol.
-    fn switch(&mut self, successor: Interest) {
+    fn switch(&mut self, successor: Successor) {
         self.successor = Some(successor);
         self.requests.state = State::Off;
         self.responses.state = State::Off;

@@ -211,16 +211,16 @@ fn tolerance() {
 #[test]
 fn upgrades() {
     for (request, response, interest) in [
-        ("websocket", "Upgrade: websocket\r\n", Interest::Upgraded("websocket")),
-        ("WebSocket", "", Interest::Upgraded("websocket")),
-        ("h2c, websocket", "Upgrade: h2c\r\n", Interest::Upgraded("h2c")),
-        ("TLS/1.0", "Upgrade: TLS/1.0\r\n", Interest::Nothing),
+        ("websocket", "Upgrade: websocket\r\n", (Interest::Upgraded, "websocket")),
+        ("WebSocket", "", (Interest::Upgraded, "websocket")),
+        ("h2c, websocket", "Upgrade: h2c\r\n", (Interest::Upgraded, "h2c")),
+        ("TLS/1.0", "Upgrade: TLS/1.0\r\n", (Interest::Nothing, "")),
     ] {
         let mut c = Connection::new();
         c.client(format!("GET /a HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: {request}\r\n\r\n"));
         c.server(format!("HTTP/1.1 101 Switching Protocols\r\n{response}\r\n\x01\x05hello"));
         assert_eq!(c.take(), ["GET /a 101 ? @1-2-2"]);
-        assert_eq!(c.parser.interest(), interest);
+        assert_eq!((c.parser.interest(), &*c.parser.take_upgrade().token), interest);
         c.client("\x01\x05hello").server(OK).end(End::Broken(104));
         assert_eq!(c.take(), [""; 0]);
         assert_eq!(c.losses(), Losses::default());

@@ -2,10 +2,11 @@
 
 use super::super::Http1;
 use super::super::infer::{Match, request, response};
-use crate::protocol::{Inference, Protocol, Stream};
+use crate::protocol::{Inference, Protocol, Run, Stream};
 
 fn infer(prefix: &[u8]) -> Inference {
-    Http1::new(Default::default()).infer(prefix)
+    let run = Run { bytes: prefix, passed: prefix.len() as u64, opening: true, stream: None };
+    Http1::new(Default::default()).infer(&run)
 }
 
 const REQUESTS: &[&str] = &[

@@ -1,0 +1,180 @@
+//! Requests that wait for their responses: in order, or by an id. Bounded.
+
+use std::collections::VecDeque;
+use std::fmt::Debug;
+use std::hash::Hash;
+
+use rustc_hash::FxHashMap;
+
+use super::{Detail, Exchange, Moment, Outcome};
+
+/// A request that waits for its response, or whose response is under way.
+#[derive(Debug)]
+pub struct Pending<D> {
+    /// First byte of the request.
+    pub start: Moment,
+    /// First byte of the response, nanoseconds.
+    pub first_byte: Option<u64>,
+    /// What is known of it.
+    pub detail: Box<D>,
+}
+
+impl<D: Detail + 'static> Pending<D> {
+    /// A request that began at `start`.
+    pub fn new(start: Moment, detail: D) -> Self {
+        Self { start, first_byte: None, detail: Box::new(detail) }
+    }
+
+    /// Tells it, as it ended at `end` (nanoseconds).
+    pub fn tell(self, end: u64, outcome: Outcome, out: &mut Vec<Exchange>) {
+        let start = self.start.time;
+        let first_byte = self.first_byte.map(|time| time.max(start));
+        let end = end.max(first_byte.unwrap_or(start));
+        out.push(Exchange { start: self.start, first_byte, end, outcome, detail: self.detail });
+    }
+}
+
+/// Requests whose responses come in their order.
+#[derive(Debug)]
+pub struct InOrder<D> {
+    waiting: VecDeque<Pending<D>>,
+    limit: usize,
+}
+
+impl<D: Detail + 'static> InOrder<D> {
+    /// None yet, and never more than `limit`.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self { waiting: VecDeque::new(), limit }
+    }
+
+    /// The last in the queue; given back if there are too many.
+    ///
+    /// # Errors
+    /// The request, when the limit is reached.
+    pub fn push(&mut self, request: Pending<D>) -> Result<(), Pending<D>> {
+        if self.waiting.len() >= self.limit {
+            return Err(request);
+        }
+        self.waiting.push_back(request);
+        Ok(())
+    }
+
+    /// The one whose response comes next.
+    pub fn front_mut(&mut self) -> Option<&mut Pending<D>> {
+        self.waiting.front_mut()
+    }
+
+    /// The one that was sent last.
+    pub fn back_mut(&mut self) -> Option<&mut Pending<D>> {
+        self.waiting.back_mut()
+    }
+
+    /// Takes the one whose response has come.
+    pub fn pop(&mut self) -> Option<Pending<D>> {
+        self.waiting.pop_front()
+    }
+
+    /// How many wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// None waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// All end now, with the same outcome; how many.
+    pub fn tell_all(&mut self, end: u64, outcome: Outcome, out: &mut Vec<Exchange>) -> u64 {
+        let many = self.waiting.len() as u64;
+        for request in self.waiting.drain(..) {
+            request.tell(end, outcome, out);
+        }
+        many
+    }
+}
+
+/// Requests whose responses name them.
+#[derive(Debug)]
+pub struct ById<K, D> {
+    waiting: FxHashMap<K, Pending<D>>,
+    limit: usize,
+}
+
+impl<K: Eq + Hash + Copy + Debug, D: Detail + 'static> ById<K, D> {
+    /// None yet, and never more than `limit`.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self { waiting: FxHashMap::default(), limit }
+    }
+
+    /// Adds a request. An older one of the same id is given back: its response was never seen. So is the request itself
+    /// if there are too many.
+    pub fn insert(&mut self, id: K, request: Pending<D>) -> Insert<D> {
+        if self.waiting.len() >= self.limit && !self.waiting.contains_key(&id) {
+            return Insert::Full(request);
+        }
+        match self.waiting.insert(id, request) {
+            Some(older) => Insert::Replaced(older),
+            None => Insert::Added,
+        }
+    }
+
+    /// The one with this id.
+    pub fn get_mut(&mut self, id: K) -> Option<&mut Pending<D>> {
+        self.waiting.get_mut(&id)
+    }
+
+    /// Takes the one with this id.
+    pub fn remove(&mut self, id: K) -> Option<Pending<D>> {
+        self.waiting.remove(&id)
+    }
+
+    /// How many wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// None waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Takes those for which `leave` holds, oldest first.
+    pub fn take_where(&mut self, mut leave: impl FnMut(K, &Pending<D>) -> bool) -> Vec<Pending<D>> {
+        let mut ids: Vec<(u64, K)> = self
+            .waiting
+            .iter()
+            .filter(|(id, request)| leave(**id, request))
+            .map(|(id, request)| (request.start.time, *id))
+            .collect();
+        ids.sort_by_key(|(time, _)| *time);
+        ids.into_iter().filter_map(|(_, id)| self.waiting.remove(&id)).collect()
+    }
+
+    /// All end now, with the same outcome, oldest first; how many.
+    pub fn tell_all(&mut self, end: u64, outcome: Outcome, out: &mut Vec<Exchange>) -> u64 {
+        let all = self.take_where(|_, _| true);
+        let many = all.len() as u64;
+        for request in all {
+            request.tell(end, outcome, out);
+        }
+        many
+    }
+}
+
+/// What became of a request given to [`ById::insert`].
+#[derive(Debug)]
+pub enum Insert<D> {
+    /// It waits.
+    Added,
+    /// It waits, in the place of this one.
+    Replaced(Pending<D>),
+    /// There are too many.
+    Full(Pending<D>),
+}
