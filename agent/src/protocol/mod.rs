@@ -12,6 +12,8 @@ pub mod http1;
 mod instrument;
 pub mod pairing;
 mod settings;
+#[cfg(any(test, fuzzing))]
+pub mod testing;
 pub mod text;
 
 pub use exchange::{
