@@ -7,14 +7,17 @@
 pub mod context;
 mod exchange;
 pub mod frames;
+mod grpc;
 pub mod http;
 pub mod http1;
+pub mod http2;
 mod instrument;
 pub mod pairing;
 mod settings;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
 pub mod text;
+pub mod websocket;
 
 pub use exchange::{
     Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, TraceParent,
@@ -252,7 +255,11 @@ impl Registry {
     #[must_use]
     pub fn new(http: &http::Settings, settings: &Settings) -> Self {
         let http = http::Shared::new(http.clone());
-        let mut protocols: Vec<Arc<dyn Protocol>> = vec![Arc::new(http1::Http1::with(&http))];
+        let mut protocols: Vec<Arc<dyn Protocol>> = vec![
+            Arc::new(http1::Http1::with(&http)),
+            Arc::new(http2::Http2::new(&http)),
+            Arc::new(websocket::WebSocket),
+        ];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
         Self { protocols }
     }
