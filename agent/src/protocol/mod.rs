@@ -10,6 +10,7 @@ pub mod http1;
 mod instrument;
 pub mod pairing;
 mod settings;
+pub mod sql;
 
 pub use exchange::{
     Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, TraceParent,
