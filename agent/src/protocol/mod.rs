@@ -11,6 +11,8 @@ mod instrument;
 pub mod pairing;
 mod settings;
 pub mod sql;
+#[cfg(any(test, fuzzing))]
+pub mod testing;
 
 pub use exchange::{
     Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, TraceParent,

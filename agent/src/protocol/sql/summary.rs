@@ -319,10 +319,18 @@ impl<'a> Summary<'a> {
                 return;
             }
             "APPLY" => return,
-            _ => self.operate(command),
+            _ => {
+                // Perhaps within parentheses.
+                self.operation.get_or_insert(command);
+                self.push(command);
+            }
         }
         match command {
-            "SELECT" | "LOAD" => self.levels[0].query = true,
+            "SELECT" | "LOAD" => {
+                if let Some(level) = self.level() {
+                    level.query = true;
+                }
+            }
             "INSERT" | "REPLACE" | "MERGE" | "UPDATE" | "DELETE" => self.change(command),
             "CREATE" | "ALTER" | "DROP" => self.ddl = true,
             "TABLE" | "TRUNCATE" | "ANALYZE" | "VACUUM" | "LOCK" | "DESCRIBE" | "DESC" | "CHECKSUM"

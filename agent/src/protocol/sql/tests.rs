@@ -150,6 +150,7 @@ fn summaries() {
         ("prepare p as update t set a = $1", "PREPARE UPDATE t"),
         ("declare c cursor for select * from t", "DECLARE SELECT t"),
         ("fetch 10 from c", "FETCH"),
+        ("(select a from t) union (select b from u)", "SELECT t SELECT u"),
         ("call p(1)", "CALL p"),
         ("begin", "BEGIN"),
         ("begin; select * from t; commit", "BEGIN SELECT t COMMIT"),
