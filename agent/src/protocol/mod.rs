@@ -12,6 +12,7 @@ pub mod http1;
 mod instrument;
 pub mod pairing;
 mod settings;
+pub mod sql;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
 pub mod text;
@@ -252,7 +253,11 @@ impl Registry {
     #[must_use]
     pub fn new(http: &http::Settings, settings: &Settings) -> Self {
         let http = http::Shared::new(http.clone());
-        let mut protocols: Vec<Arc<dyn Protocol>> = vec![Arc::new(http1::Http1::with(&http))];
+        // One a line, so that adding one touches no other.
+        #[rustfmt::skip]
+        let mut protocols: Vec<Arc<dyn Protocol>> = vec![
+            Arc::new(http1::Http1::with(&http)),
+        ];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
         Self { protocols }
     }
