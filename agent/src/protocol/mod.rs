@@ -10,6 +10,8 @@ pub mod http1;
 mod instrument;
 pub mod pairing;
 mod settings;
+#[cfg(any(test, fuzzing))]
+pub mod testing;
 
 pub use exchange::{
     Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, TraceParent,
