@@ -11,6 +11,8 @@ mod instrument;
 pub mod mongodb;
 pub mod pairing;
 mod settings;
+#[cfg(any(test, fuzzing))]
+pub mod testing;
 
 pub use exchange::{
     Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, TraceParent,
