@@ -53,6 +53,8 @@ static SERVER_DURATION: Instrument = Instrument {
     keys: KEYS,
 };
 
+static INSTRUMENTS: [&Instrument; 3] = [&CLIENT_DURATION, &RETURNED_ROWS, &SERVER_DURATION];
+
 /// A request and, later, its reply.
 #[derive(Debug)]
 pub(super) struct MongoDetail {
@@ -135,7 +137,7 @@ impl Detail for MongoDetail {
             (None, _) => "mongodb".to_owned(),
         };
         let instruments: &'static [&'static Instrument] =
-            if self.is_greeting() { &[] } else { &[&CLIENT_DURATION, &RETURNED_ROWS, &SERVER_DURATION] };
+            if self.is_greeting() { &[] } else { &INSTRUMENTS };
         Description { name, attributes: out, error, instruments, ..Description::default() }
     }
 }
