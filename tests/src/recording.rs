@@ -21,6 +21,9 @@ pub struct Recording {
     records: Vec<Vec<u8>>,
 }
 
+/// A connection and its segments with their captured bytes.
+type Talk<'a> = (Open, Vec<(Segment, &'a [u8])>);
+
 /// One of a recording's segments.
 #[derive(Clone, Copy, Debug)]
 pub struct Piece<'a> {
@@ -161,7 +164,7 @@ impl Recording {
     #[must_use]
     pub fn conversations(&self, protocol: &str, port: u16) -> Vec<String> {
         let mut order = Vec::new();
-        let mut talks: HashMap<u64, (Open, Vec<(Segment, &[u8])>)> = HashMap::new();
+        let mut talks: HashMap<u64, Talk<'_>> = HashMap::new();
         for record in &self.records {
             let Some(header) = Header::read(record) else { continue };
             match header.kind {
