@@ -253,7 +253,7 @@ impl Registry {
     /// The known protocols, in the order in which they are asked, without those that the settings leave out.
     #[must_use]
     pub fn new(http: &http::Settings, settings: &Settings) -> Self {
-        let http = http::Shared::new(http.clone());
+        let http = http::Shared::new(http.clone(), settings.http_bodies);
         // One a line, so that adding one touches no other.
         #[rustfmt::skip]
         let mut protocols: Vec<Arc<dyn Protocol>> = vec![
