@@ -5,6 +5,7 @@
 
 mod connection;
 mod counters;
+mod datagrams;
 mod inference;
 mod reorder;
 mod shard;
