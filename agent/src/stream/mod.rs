@@ -7,6 +7,8 @@ mod connection;
 mod counters;
 mod datagrams;
 mod inference;
+#[cfg(test)]
+mod inference_matrix;
 mod reorder;
 mod shard;
 mod shards;
