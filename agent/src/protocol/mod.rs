@@ -145,7 +145,7 @@ pub struct Rest {
 /// What is known of a run when its protocol is looked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {
-    /// Its first bytes, never empty; at most 512.
+    /// Its first bytes, never empty; at most 512, or of a datagram [`remora_abi::record::MAX_DATAGRAM`].
     pub bytes: &'a [u8],
     /// Bytes of it that have passed so far; more than `bytes` if some were not captured or not kept.
     pub passed: u64,
