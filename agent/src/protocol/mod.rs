@@ -10,13 +10,15 @@ pub mod http1;
 mod instrument;
 pub mod pairing;
 mod settings;
+mod unknown;
 
 pub use exchange::{
-    Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, TraceParent,
+    Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, Signals, TraceParent,
     Transport, Unit, Value,
 };
 pub use instrument::{Instrument, Reading};
 pub use settings::{Database, Settings, Statements};
+pub use unknown::Unknown;
 
 use std::sync::Arc;
 
@@ -240,6 +242,8 @@ impl Losses {
 /// All protocols that the agent knows.
 pub struct Registry {
     protocols: Vec<Arc<dyn Protocol>>,
+    /// Connections of unknown protocols are told as spans, too.
+    pub network_spans: bool,
 }
 
 impl Registry {
@@ -248,13 +252,13 @@ impl Registry {
     pub fn new(http: &http1::Settings, settings: &Settings) -> Self {
         let mut protocols: Vec<Arc<dyn Protocol>> = vec![Arc::new(http1::Http1::new(http.clone()))];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
-        Self { protocols }
+        Self { protocols, network_spans: settings.network_spans }
     }
 
     /// These protocols.
     #[cfg(test)]
     pub fn of(protocols: Vec<Arc<dyn Protocol>>) -> Self {
-        Self { protocols }
+        Self { protocols, network_spans: false }
     }
 
     /// The known protocols.
