@@ -11,6 +11,7 @@ mod instrument;
 pub mod mongodb;
 pub mod pairing;
 mod settings;
+pub mod sql;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
 

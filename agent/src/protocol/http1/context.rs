@@ -5,7 +5,7 @@ use crate::protocol::TraceParent;
 use super::head::is;
 
 /// Reads `traceparent` (W3C Trace Context, 3.2). A higher version than 00 is read as far as 00 goes.
-pub(super) fn trace_parent(value: &[u8]) -> Option<TraceParent> {
+pub(in crate::protocol) fn trace_parent(value: &[u8]) -> Option<TraceParent> {
     let (fields, rest) = value.split_at_checked(55)?;
     let version = hex::<1>(&fields[..2])?[0];
     let extensible = version != 0 && rest.first() == Some(&b'-');

@@ -22,6 +22,7 @@ mod target;
 mod tests;
 mod texts;
 
+pub(in crate::protocol) use context::trace_parent;
 pub use route::{PatternError, Router};
 pub use settings::{Settings, SettingsError};
 
