@@ -126,7 +126,9 @@ impl Outcome {
             (None, Some("process_gone")) => {
                 (Cow::Borrowed("process_gone"), "the process ended before the response was complete")
             }
-            (None, Some(word)) => (Cow::Borrowed(word), "the connection ended before the response was complete"),
+            (None, Some(word)) => {
+                (Cow::Borrowed(word), "the connection ended before the response was complete")
+            }
             (None, None) => return None,
         };
         attributes.push(("error.type", Value::Text(error_type)));

@@ -8,9 +8,7 @@ use std::borrow::Cow;
 
 use super::reply::Reply;
 use super::request::Request;
-use crate::protocol::{
-    Description, Detail, Exchange, Instrument, Reading, Role, Scene, Value,
-};
+use crate::protocol::{Description, Detail, Exchange, Instrument, Reading, Role, Scene, Value};
 
 const KEYS: &[&str] = &[
     "db.system.name",
@@ -136,9 +134,7 @@ impl Detail for MongoDetail {
             (Some(operation), None) => operation.to_string(),
             (None, _) => "mongodb".to_owned(),
         };
-        let instruments: &'static [&'static Instrument] =
-            if self.is_greeting() { &[] } else { &INSTRUMENTS };
+        let instruments: &'static [&'static Instrument] = if self.is_greeting() { &[] } else { &INSTRUMENTS };
         Description { name, attributes: out, error, instruments, ..Description::default() }
     }
 }
-

@@ -1,8 +1,8 @@
 //! Message headers, and where messages begin and end.
 
 use super::bson::{Document, int32};
-use crate::protocol::frames::{self, Measure};
 use crate::protocol::Stream;
+use crate::protocol::frames::{self, Measure};
 
 /// Bytes of a header: `messageLength`, `requestID`, `responseTo`, `opCode`.
 pub(super) const HEADER: usize = 16;
@@ -221,4 +221,3 @@ fn begins_document(bytes: &[u8], room: usize) -> Option<bool> {
 pub(super) fn collection(bytes: &[u8]) -> Option<&[u8]> {
     memchr::memchr(0, bytes).map(|end| &bytes[..end])
 }
-

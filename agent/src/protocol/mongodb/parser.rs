@@ -6,9 +6,7 @@ use super::reply::Reply;
 use super::request::Request;
 use crate::protocol::frames::{Frame, Frames, Input, Next};
 use crate::protocol::pairing::{ById, Insert, Pending};
-use crate::protocol::{
-    Chunk, End, Exchange, Interest, Losses, Moment, Outcome, Parser, Statements, Stream,
-};
+use crate::protocol::{Chunk, End, Exchange, Interest, Losses, Moment, Outcome, Parser, Statements, Stream};
 
 /// Requests in flight. Drivers send one at a time; a compressed one that is not to be answered stays until the next
 /// reply.

@@ -185,7 +185,8 @@ fn statements() {
     assert!(raw[0].contains(r#""filter":{"status":"paid","total":{"$gt":100}},"limit":5}"#), "{raw:?}");
     let off = Driver::whole(&MongoDb::new(Statements::Off), &asked, false).told;
     assert!(!off[0].contains("db.query.text"), "{off:?}");
-    let login = msg(1, 0, 0, &[body(&[int("saslStart", 1), text("payload", "hunter2"), text("$db", "admin")])]);
+    let login =
+        msg(1, 0, 0, &[body(&[int("saslStart", 1), text("payload", "hunter2"), text("$db", "admin")])]);
     let raw = Driver::whole(&MongoDb::new(Statements::Raw), &Conversation::new().client(login), false).told;
     assert!(raw[0].starts_with("saslStart admin") && !raw[0].contains("hunter2"), "{raw:?}");
 }
@@ -208,7 +209,10 @@ fn exhaust() {
         .server(msg(106, 105, MORE_TO_COME, &[answer]));
     let told = told(&conversation);
     assert_eq!(told.len(), 2, "{told:#?}");
-    assert!(told[0].starts_with("getMore orders") && told[0].ends_with("db.response.returned_rows=5"), "{told:?}");
+    assert!(
+        told[0].starts_with("getMore orders") && told[0].ends_with("db.response.returned_rows=5"),
+        "{told:?}"
+    );
     assert!(told[1].starts_with("hello admin"), "{told:?}");
 }
 
@@ -230,7 +234,8 @@ fn compressed() {
 #[test]
 fn order_of_sections() {
     let documents = [doc(&[text("note", &"x".repeat(9000))]), doc(&[int("a", 1)])];
-    let command = body(&[text("insert", "orders"), inner("comment", &[text("c", "why")]), text("$db", "shop")]);
+    let command =
+        body(&[text("insert", "orders"), inner("comment", &[text("c", "why")]), text("$db", "shop")]);
     let conversation = Conversation::new()
         .client(msg(1, 0, 0, &[sequence("documents", &documents), command]))
         .server(written(101, 1, 2));
