@@ -8,6 +8,7 @@ mod exchange;
 pub mod frames;
 pub mod http1;
 mod instrument;
+pub mod kafka;
 pub mod pairing;
 mod settings;
 #[cfg(any(test, fuzzing))]
@@ -248,7 +249,8 @@ impl Registry {
     /// The known protocols, in the order in which they are asked, without those that the settings leave out.
     #[must_use]
     pub fn new(http: &http1::Settings, settings: &Settings) -> Self {
-        let mut protocols: Vec<Arc<dyn Protocol>> = vec![Arc::new(http1::Http1::new(http.clone()))];
+        let mut protocols: Vec<Arc<dyn Protocol>> =
+            vec![Arc::new(http1::Http1::new(http.clone())), Arc::new(kafka::Kafka)];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
         Self { protocols }
     }
