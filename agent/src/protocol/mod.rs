@@ -10,6 +10,7 @@ pub mod frames;
 pub mod http;
 pub mod http1;
 mod instrument;
+pub mod kafka;
 pub mod mongodb;
 pub mod pairing;
 mod settings;
@@ -256,6 +257,9 @@ pub struct Registry {
 impl Registry {
     /// The known protocols, in the order in which they are asked, without those that the settings leave out.
     #[must_use]
+    pub fn new(http: &http1::Settings, settings: &Settings) -> Self {
+        let mut protocols: Vec<Arc<dyn Protocol>> =
+            vec![Arc::new(http1::Http1::new(http.clone())), Arc::new(kafka::Kafka)];
     pub fn new(http: &http::Settings, settings: &Settings) -> Self {
         let http = http::Shared::new(http.clone(), settings.http_bodies);
         // One a line, so that adding one touches no other.
