@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -106,7 +106,24 @@ impl Program {
             // The program may end before it has read all; its exit status says why.
             let _ = pipe.write_all(&self.input);
         }
-        Running { name, child, logs, ended: None }
+        Running { name, child, logs, ended: None, input: None }
+    }
+
+    /// Starts a workload that goes step by step: it prints a line `ready` when a step is done, and begins the next when it
+    /// reads a line ([`Running::step`]). Waits for the first `ready`.
+    #[must_use]
+    pub fn in_steps(self) -> Running {
+        let logs = Place::new();
+        let output = File::create(logs.join("stdout")).expect("log file");
+        let errors = File::create(logs.join("stderr")).expect("log file");
+        let name = self.executable.to_string_lossy().into_owned();
+        let mut command = self.command();
+        command.stdin(Stdio::piped()).stdout(output).stderr(errors);
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
+        let input = child.stdin.take();
+        let mut running = Running { name, child, logs, ended: None, input };
+        running.wait_ready(1);
+        running
     }
 
     /// Starts it and waits until something in its namespace listens on `port`.
@@ -205,9 +222,38 @@ pub struct Running {
     child: Child,
     logs: Place,
     ended: Option<ExitStatus>,
+    /// Standard input of a workload that goes step by step.
+    input: Option<ChildStdin>,
 }
 
 impl Running {
+    /// Lets a workload do its next step, and waits until that is done.
+    pub fn step(&mut self) {
+        let before = self.ready();
+        let input = self.input.as_mut().expect("a workload in steps");
+        input.write_all(b"\n").expect("the workload reads");
+        self.wait_ready(before + 1);
+    }
+
+    /// Lets a workload do what it does after its last step, and waits for its end.
+    #[must_use]
+    pub fn last_step(mut self) -> Finished {
+        self.input = None;
+        self.finish(PATIENCE)
+    }
+
+    fn ready(&self) -> usize {
+        self.output().lines().filter(|line| *line == "ready").count()
+    }
+
+    fn wait_ready(&mut self, times: usize) {
+        let output = self.logs.join("stdout");
+        self.wait_until(&format!("is ready for the {times}. time"), |_| {
+            let output = std::fs::read_to_string(&output).unwrap_or_default();
+            output.lines().filter(|line| *line == "ready").count() >= times
+        });
+    }
+
     /// Its process id.
     #[must_use]
     pub fn id(&self) -> u32 {

@@ -13,6 +13,10 @@ pub enum Kind {
     Server,
     /// It asked.
     Client,
+    /// It handed a message to a broker.
+    Producer,
+    /// It got a message from a broker.
+    Consumer,
 }
 
 /// An attribute's value.
@@ -170,7 +174,8 @@ impl Span {
     pub fn server_port(&self) -> Option<i64> {
         match self.kind {
             Kind::Server => self.integer("network.local.port"),
-            Kind::Client => self.integer("network.peer.port"),
+            // Of messages, it is the broker's clients that tell.
+            Kind::Client | Kind::Producer | Kind::Consumer => self.integer("network.peer.port"),
         }
     }
 
@@ -195,6 +200,8 @@ impl Span {
         let kind = match json["kind"].as_i64() {
             Some(2) => Kind::Server,
             Some(3) => Kind::Client,
+            Some(4) => Kind::Producer,
+            Some(5) => Kind::Consumer,
             other => return Err(format!("unexpected kind {other:?}")),
         };
         let span = Span {

@@ -147,8 +147,8 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// `server.address` and `server.port`, and on the other side `network.peer.address` and `network.peer.port` too, as
-    /// every protocol tells them; unix sockets have no port.
+    /// `server.address`, `server.port`, `network.peer.*`, and of a server `network.local.*` too, for protocols whose messages
+    /// do not name the server better. Unix sockets have no port.
     pub fn addresses(&self, attributes: &mut Vec<Attribute>) {
         let (address, port) = match self.server() {
             Endpoint::Inet(socket) => (socket.ip().to_string(), Some(socket.port())),
@@ -160,9 +160,15 @@ impl<'a> Scene<'a> {
         if let Some(port) = port {
             attributes.push(("server.port", Value::Integer(port.into())));
         }
-        if let Endpoint::Inet(peer) = self.remote {
-            attributes.push(("network.peer.address", Value::Text(peer.ip().to_string().into())));
-            attributes.push(("network.peer.port", Value::Integer(peer.port().into())));
+        let mut end = |endpoint: &Endpoint, address, port| {
+            if let Endpoint::Inet(socket) = endpoint {
+                attributes.push((address, Value::Text(socket.ip().to_string().into())));
+                attributes.push((port, Value::Integer(socket.port().into())));
+            }
+        };
+        end(self.remote, "network.peer.address", "network.peer.port");
+        if self.role == Role::Server {
+            end(self.local, "network.local.address", "network.local.port");
         }
     }
 }

@@ -380,8 +380,11 @@ mod tests {
         }
     }
 
+    /// Position, length, whether it is cut, and the kept bytes.
+    type Told = (u64, u64, bool, Vec<u8>);
+
     /// What comes out of chunks `(length, bytes, run_start)`: the kept bytes, or `None` for a loss.
-    fn told(frames: &mut Frames, chunks: &[(u64, &[u8], bool)]) -> Vec<Option<(u64, u64, bool, Vec<u8>)>> {
+    fn told(frames: &mut Frames, chunks: &[(u64, &[u8], bool)]) -> Vec<Option<Told>> {
         let mut out = Vec::new();
         let mut position = 0;
         for (length, bytes, run_start) in chunks {

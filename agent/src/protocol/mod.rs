@@ -4,12 +4,17 @@
 //! knows of eBPF or of OTLP. Each protocol has a folder of its own and one line in [`Registry::new`]; it maps its own
 //! messages to attributes by the OpenTelemetry semantic conventions, so no other file knows its fields.
 
+pub mod context;
 mod exchange;
 pub mod frames;
+pub mod http;
 pub mod http1;
 mod instrument;
 pub mod pairing;
 mod settings;
+#[cfg(any(test, fuzzing))]
+pub mod testing;
+pub mod text;
 
 pub use exchange::{
     Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, TraceParent,
@@ -117,8 +122,8 @@ pub struct Upgrade {
     /// Bytes behind the last message of the old protocol that were given to its parser and belong to the new one:
     /// `[to server, to client]`, each with the position of its first byte.
     pub rest: [Option<Rest>; 2],
-    /// The request that asked for it and is to be answered in the new protocol (RFC 7540, 3.2); `None` if it has been
-    /// answered.
+    /// The request that asked for it, in a type that both protocols know: the new one answers it (RFC 7540, 3.2), or tells
+    /// where it is spoken.
     pub request: Option<Box<dyn std::any::Any + Send>>,
 }
 
@@ -245,8 +250,9 @@ pub struct Registry {
 impl Registry {
     /// The known protocols, in the order in which they are asked, without those that the settings leave out.
     #[must_use]
-    pub fn new(http: &http1::Settings, settings: &Settings) -> Self {
-        let mut protocols: Vec<Arc<dyn Protocol>> = vec![Arc::new(http1::Http1::new(http.clone()))];
+    pub fn new(http: &http::Settings, settings: &Settings) -> Self {
+        let http = http::Shared::new(http.clone());
+        let mut protocols: Vec<Arc<dyn Protocol>> = vec![Arc::new(http1::Http1::with(&http))];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
         Self { protocols }
     }
@@ -307,7 +313,7 @@ mod tests {
     /// The registry gives the protocols that recognise a run, unless the kernel knows better who asks.
     #[test]
     fn registry() {
-        let registry = Registry::new(&http1::Settings::default(), &Settings::default());
+        let registry = Registry::new(&http::Settings::default(), &Settings::default());
         let found = |bytes: &[u8], stream| {
             let run = run(bytes, stream);
             let found = registry.infer(&run).find(|(_, inference)| matches!(inference, Inference::Yes(_)));
@@ -322,7 +328,7 @@ mod tests {
     #[test]
     fn disabled() {
         let settings = Settings { disabled: vec!["http".into()], ..Settings::default() };
-        let registry = Registry::new(&http1::Settings::default(), &settings);
+        let registry = Registry::new(&http::Settings::default(), &settings);
         assert!(registry.protocols().all(|protocol| protocol.name() != "http"));
     }
 }

@@ -6,6 +6,8 @@
 mod connection;
 mod counters;
 mod inference;
+#[cfg(test)]
+mod inference_matrix;
 mod reorder;
 mod shard;
 mod shards;

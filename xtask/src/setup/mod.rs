@@ -7,6 +7,7 @@ mod apt;
 mod collector;
 mod ebpf;
 mod golang;
+mod peers;
 mod programs;
 mod python;
 
@@ -65,6 +66,7 @@ pub fn run(scope: Scope) -> Result<Skipped> {
     if scope >= Scope::Tests {
         python::ensure_requests()?;
         collector::ensure(&mut skipped);
+        peers::ensure(&mut skipped);
     }
     Ok(skipped)
 }

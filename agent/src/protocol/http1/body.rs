@@ -3,7 +3,7 @@
 //! A body is skipped by position, so its bytes need not have been captured; only the framing of a chunked one
 //! must be seen, not its data.
 
-use super::head::is;
+use crate::protocol::http::is;
 use crate::protocol::{Chunk, Moment};
 
 /// What is left of a chunk: captured bytes, then bytes that only have positions.

@@ -18,16 +18,18 @@
 //! and keeps requests in flight ever after. And where the place was lost, a body that begins like a head is
 //! taken for one.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::Shared;
 use super::body::{Body, Cursor};
 use super::budget::Budget;
-use super::detail::HttpDetail;
 use super::requests::Successor;
 use super::side::{Side, State};
-use crate::protocol::{Chunk, End, Exchange, Interest, Losses, Moment, Outcome, Parser, Stream, Upgrade};
+use crate::protocol::http::{HttpDetail, Shared, Upgraded};
+use crate::protocol::{
+    Chunk, End, Exchange, Interest, Losses, Moment, Outcome, Parser, Rest, Stream, Upgrade,
+};
 
 /// Bytes that waiting requests may hold on one connection.
 const MAX_HELD: usize = 32 << 20;
@@ -101,6 +103,10 @@ pub(super) struct Http1Parser {
     pub(super) losses: Losses,
     /// The connection is no longer HTTP/1.
     pub(super) successor: Option<Successor>,
+    /// The request that asked for that.
+    pub(super) upgraded: Option<Upgraded>,
+    /// What passed behind the response that allowed it.
+    pub(super) rest: Option<Rest>,
 }
 
 impl Http1Parser {
@@ -125,6 +131,8 @@ impl Http1Parser {
             budget: Budget::new(),
             losses: Losses::default(),
             successor: None,
+            upgraded: None,
+            rest: None,
         }
     }
 
@@ -381,12 +389,7 @@ impl Parser for Http1Parser {
         if self.successor.is_some() {
             return;
         }
-        let outcome = match cause {
-            End::Orderly => Outcome::ConnectionClosed(0),
-            End::Broken(errno) => Outcome::ConnectionClosed(errno),
-            End::ProcessGone => Outcome::ProcessGone,
-            End::Forgotten => Outcome::Unfinished,
-        };
+        let outcome = Outcome::of(cause);
         self.cut_request_head(at.time, out);
         self.finish(outcome, cause == End::Orderly, at.time, out);
         self.requests.state = State::Off;
@@ -429,6 +432,7 @@ impl Parser for Http1Parser {
             Some(Successor::Protocol(token)) => token.to_owned(),
             _ => String::new(),
         };
-        Upgrade { token, ..Upgrade::default() }
+        let request = self.upgraded.take().map(|request| Box::new(request) as Box<dyn Any + Send>);
+        Upgrade { token, rest: [None, self.rest.take()], request }
     }
 }

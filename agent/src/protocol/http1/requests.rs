@@ -1,11 +1,11 @@
 //! The client's side of a connection.
 
 use super::body::{Body, Chunked, Cursor, Extent, Progress};
-use super::detail::HttpDetail;
 use super::head::{self, Request};
 use super::infer::{self, Match};
 use super::parser::{Http1Parser, Kind, Pending};
 use super::side::{Gathered, State};
+use crate::protocol::http::{self, HttpDetail};
 use crate::protocol::{Exchange, Moment, Unit};
 
 impl Http1Parser {
@@ -143,7 +143,7 @@ impl Http1Parser {
             order: self.requests.beginning.order,
             kind,
             upgrade: head.upgrade.map(successor),
-            detail: Box::new(HttpDetail::new(&self.shared, head)),
+            detail: Box::new(HttpDetail::new(&self.shared, &head.kept())),
         }
     }
 
@@ -231,7 +231,7 @@ pub(super) fn successor(upgrade: &[u8]) -> Successor {
     let name =
         upgrade.split(|byte| matches!(byte, b',' | b'/' | b';')).next().unwrap_or_default().trim_ascii();
     for known in ["websocket", "h2c"] {
-        if head::is(name, known.as_bytes()) {
+        if http::is(name, known.as_bytes()) {
             return Successor::Protocol(known);
         }
     }

@@ -6,7 +6,8 @@ use super::infer::{self, Match};
 use super::parser::{Active, Http1Parser, Kind, Pending, tell};
 use super::requests::{Successor, successor};
 use super::side::{Gathered, State};
-use crate::protocol::{Exchange, Outcome};
+use crate::protocol::http::Upgraded;
+use crate::protocol::{Exchange, Moment, Outcome, Rest};
 
 impl Http1Parser {
     pub(super) fn read_responses(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<Exchange>) {
@@ -148,15 +149,14 @@ impl Http1Parser {
         if whole && self.responses.beginning.turn && self.waiting.is_empty() {
             self.budget.needed(cursor.position - self.responses.run);
         }
-        request.detail.answered(head);
+        request.detail.answered(head.status, head::version(head.minor));
         let to_head = request.kind == Kind::Head;
         let tunnel = request.kind == Kind::Connect && head.status / 100 == 2;
         let upgrade = head.upgrade.map(successor).or(request.upgrade);
         self.active = Some(Active { request, first_byte: self.responses.beginning.at.time, lost: false });
         if head.status == 101 {
             // RFC 9110, 15.2.2
-            self.complete(None, cursor, out);
-            return self.switch(upgrade.unwrap_or(Successor::Unknown));
+            return self.upgrade(upgrade.unwrap_or(Successor::Unknown), cursor, out);
         }
         if tunnel {
             // RFC 9110, 9.3.6
@@ -237,9 +237,31 @@ impl Http1Parser {
         let Some(bytes) = self.responses.take_partial() else { return };
         let Some(head) = head::response(&bytes).filter(|head| head.status >= 200) else { return };
         if let Some(mut request) = self.take_answered() {
-            request.detail.answered(&head);
+            request.detail.answered(head.status, head::version(head.minor));
             tell(request, Some(self.responses.beginning.at.time), now, cause, out);
         }
+    }
+
+    /// The response under way allows another protocol, which begins behind it. That it is HTTP/2 is not the answer yet
+    /// (RFC 7540, 3.2): it comes on stream 1.
+    fn upgrade(&mut self, successor: Successor, cursor: &Cursor<'_>, out: &mut Vec<Exchange>) {
+        if successor == Successor::Protocol("h2c") {
+            let request = self.active.take().map(|active| active.request);
+            self.upgraded = request.map(|request| Upgraded { start: request.start, detail: request.detail });
+        } else {
+            if let (Successor::Protocol(_), Some(active)) = (successor, &self.active) {
+                let start = Moment { time: active.first_byte, ..active.request.start };
+                self.upgraded = Some(Upgraded { start, detail: active.request.detail.clone() });
+            }
+            self.complete(None, cursor, out);
+        }
+        self.rest = (!cursor.is_done()).then(|| Rest {
+            at: cursor.at,
+            position: cursor.position,
+            length: cursor.left(),
+            bytes: cursor.data.to_vec(),
+        });
+        self.switch(successor);
     }
 
     /// The connection goes on in another protocol.

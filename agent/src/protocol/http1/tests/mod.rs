@@ -6,4 +6,5 @@ mod framing;
 mod inference;
 mod loss;
 mod properties;
+mod recorded;
 mod support;
