@@ -12,19 +12,24 @@ pub mod http;
 pub mod http1;
 pub mod http2;
 mod instrument;
+pub mod kafka;
+pub mod mongodb;
 pub mod pairing;
 mod settings;
+pub mod sql;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
 pub mod text;
 pub mod websocket;
+mod unknown;
 
 pub use exchange::{
-    Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, TraceParent,
-    Transport, Unit, Value,
+    Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, Signals,
+    TraceParent, Transport, Unit, Value,
 };
 pub use instrument::{Instrument, Reading};
 pub use settings::{Database, Settings, Statements};
+pub use unknown::Unknown;
 
 use std::sync::Arc;
 
@@ -146,7 +151,7 @@ pub struct Rest {
 /// What is known of a run when its protocol is looked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {
-    /// Its first bytes, never empty; at most 512.
+    /// Its first bytes, never empty; at most 512, or of a datagram [`remora_abi::record::MAX_DATAGRAM`].
     pub bytes: &'a [u8],
     /// Bytes of it that have passed so far; more than `bytes` if some were not captured or not kept.
     pub passed: u64,
@@ -248,6 +253,8 @@ impl Losses {
 /// All protocols that the agent knows.
 pub struct Registry {
     protocols: Vec<Arc<dyn Protocol>>,
+    /// Connections of unknown protocols are told as spans, too.
+    pub network_spans: bool,
 }
 
 impl Registry {
@@ -259,15 +266,22 @@ impl Registry {
             Arc::new(http1::Http1::with(&http)),
             Arc::new(http2::Http2::new(&http)),
             Arc::new(websocket::WebSocket),
+        let http = http::Shared::new(http.clone(), settings.http_bodies);
+        // One a line, so that adding one touches no other.
+        #[rustfmt::skip]
+        let mut protocols: Vec<Arc<dyn Protocol>> = vec![
+            Arc::new(http1::Http1::with(&http)),
+            Arc::new(kafka::Kafka),
+            Arc::new(mongodb::MongoDb::new(settings.database.statements)),
         ];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
-        Self { protocols }
+        Self { protocols, network_spans: settings.network_spans }
     }
 
     /// These protocols.
     #[cfg(test)]
     pub fn of(protocols: Vec<Arc<dyn Protocol>>) -> Self {
-        Self { protocols }
+        Self { protocols, network_spans: false }
     }
 
     /// The known protocols.
