@@ -20,8 +20,8 @@ pub mod sql;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
 pub mod text;
-pub mod websocket;
 mod unknown;
+pub mod websocket;
 
 pub use exchange::{
     Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, Signals,
@@ -261,18 +261,15 @@ impl Registry {
     /// The known protocols, in the order in which they are asked, without those that the settings leave out.
     #[must_use]
     pub fn new(http: &http::Settings, settings: &Settings) -> Self {
-        let http = http::Shared::new(http.clone());
-        let mut protocols: Vec<Arc<dyn Protocol>> = vec![
-            Arc::new(http1::Http1::with(&http)),
-            Arc::new(http2::Http2::new(&http)),
-            Arc::new(websocket::WebSocket),
         let http = http::Shared::new(http.clone(), settings.http_bodies);
         // One a line, so that adding one touches no other.
         #[rustfmt::skip]
         let mut protocols: Vec<Arc<dyn Protocol>> = vec![
             Arc::new(http1::Http1::with(&http)),
+            Arc::new(http2::Http2::new(&http)),
             Arc::new(kafka::Kafka),
             Arc::new(mongodb::MongoDb::new(settings.database.statements)),
+            Arc::new(websocket::WebSocket),
         ];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
         Self { protocols, network_spans: settings.network_spans }

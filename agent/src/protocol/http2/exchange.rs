@@ -4,7 +4,7 @@ use super::fields::{Gathered, Name};
 use super::parser::{Block, Http2Parser};
 use super::streams::Stream as Exchanges;
 use crate::protocol::grpc::{Call, Messages, is_grpc};
-use crate::protocol::http::{HttpDetail, Version};
+use crate::protocol::http::{self, HttpDetail, Version};
 use crate::protocol::{Exchange, Moment, Stream};
 
 impl Http2Parser {
@@ -64,7 +64,7 @@ impl Http2Parser {
                 }
             }
             if let Some(status) = status {
-                stream.detail.answered(status, Version::Http2);
+                stream.detail.answered(status, Version::Http2, &gathered.fields());
             }
             match (&mut stream.call, call_of(gathered, None)) {
                 // The request's content type was hidden; that it is a call was found too late to count its messages.
@@ -92,7 +92,7 @@ impl Http2Parser {
 
 /// The call that a head begins, or may begin if its content type is among what could not be read.
 fn call_of(gathered: &Gathered, timeout: Option<&[u8]>) -> Option<Call> {
-    match gathered.get(Name::ContentType) {
+    match gathered.get(Name::Common(http::Name::ContentType)) {
         Some(content_type) => is_grpc(content_type).then(|| Call::new(true, timeout)),
         None => (gathered.unknown > 0).then(|| Call::new(timeout.is_some(), timeout)),
     }

@@ -17,7 +17,6 @@ pub enum Name {
     Authority,
     Path,
     Status,
-    ContentType,
     GrpcStatus,
     GrpcMessage,
     GrpcTimeout,
@@ -38,7 +37,6 @@ impl Name {
             b":authority" => Self::Authority,
             b":path" => Self::Path,
             b":status" => Self::Status,
-            b"content-type" => Self::ContentType,
             b"grpc-status" => Self::GrpcStatus,
             b"grpc-message" => Self::GrpcMessage,
             b"grpc-timeout" => Self::GrpcTimeout,
@@ -46,15 +44,20 @@ impl Name {
         }
     }
 
-    /// Bytes of its value that are worth keeping.
+    /// Bytes of its value that are kept in a table: no credential is.
+    pub fn kept(self) -> usize {
+        if self == Self::Common(http::Name::Authorization) { 0 } else { self.limit() }
+    }
+
+    /// Bytes of its value that are looked at.
     pub fn limit(self) -> usize {
         match self {
             Self::Other | Self::Unknown => 0,
             Self::Method => MAX_METHOD,
             Self::Status | Self::Scheme => 8,
             Self::GrpcStatus | Self::GrpcTimeout => 16,
-            Self::ContentType => 64,
             Self::Path => 2049,
+            Self::Common(http::Name::ContentType) => 64,
             Self::Authority | Self::GrpcMessage | Self::Common(_) => 512,
         }
     }
@@ -128,14 +131,20 @@ impl Gathered {
         self.first.is_some_and(|first| first.is_of_requests() || first == Name::Unknown)
     }
 
-    /// What an exchange keeps of a request.
-    pub fn request(&self) -> http::Request<'_> {
+    /// Those that all versions have.
+    pub fn fields(&self) -> Fields<'_> {
         let mut fields = Fields::default();
         for (name, range) in &self.lines {
             if let Name::Common(name) = name {
                 fields.take(*name, &self.bytes[range.clone()]);
             }
         }
+        fields
+    }
+
+    /// What an exchange keeps of a request.
+    pub fn request(&self) -> http::Request<'_> {
+        let mut fields = self.fields();
         // RFC 9113, 8.3.1: it goes before `host`.
         fields.host = self.get(Name::Authority).or(fields.host);
         let target = self.get(Name::Path).unwrap_or_default();

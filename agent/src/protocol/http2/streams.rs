@@ -67,11 +67,33 @@ impl Stream {
                 Direction::ToClient => call.responses.pass(bytes, passed),
             }
         }
+        if let Some(call) = &mut self.detail.call {
+            let cut = (bytes.len() as u64) < passed;
+            match direction {
+                Direction::ToServer => {
+                    call.request(bytes);
+                    if cut {
+                        call.request_cut();
+                    }
+                }
+                Direction::ToClient => {
+                    call.response(bytes);
+                    if cut {
+                        call.response_cut();
+                    }
+                }
+            }
+        }
     }
 
     /// Bytes of the contents that pass next of which nothing is needed.
     pub fn quiet(&self, direction: Direction) -> u64 {
+        let read = self.detail.call.as_ref().is_some_and(|call| match direction {
+            Direction::ToServer => call.reads_request(),
+            Direction::ToClient => call.reads_response(),
+        });
         match (&self.call, direction) {
+            _ if read => 0,
             (None, _) => u64::MAX,
             (Some(call), Direction::ToServer) => call.requests.quiet(),
             (Some(call), Direction::ToClient) => call.responses.quiet(),
@@ -89,6 +111,11 @@ impl Stream {
         match (&mut self.call, direction) {
             (Some(call), Direction::ToServer) => call.requests.lose(),
             (Some(call), Direction::ToClient) => call.responses.lose(),
+            (None, _) => {}
+        }
+        match (&mut self.detail.call, direction) {
+            (Some(call), Direction::ToServer) => call.request_cut(),
+            (Some(call), Direction::ToClient) => call.response_cut(),
             (None, _) => {}
         }
         if direction == Direction::ToClient {

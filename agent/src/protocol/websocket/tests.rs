@@ -48,7 +48,7 @@ const RESPONSE: &[u8] =
 
 /// A connection behind its upgrade, with what the server sent at once.
 fn upgraded(rest: &[u8]) -> Driver {
-    let mut http = Driver::new(&Http1::with(&Shared::new(Settings::default())), false);
+    let mut http = Driver::new(&Http1::with(&Shared::new(Settings::default(), false)), false);
     http.chunk(Stream::ToServer, REQUEST, 0);
     http.time += 1_000_000;
     http.chunk(Stream::ToClient, &[RESPONSE, rest].concat(), 0);

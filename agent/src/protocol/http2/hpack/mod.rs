@@ -182,7 +182,7 @@ impl Decoder {
         line(name, value);
         if indexed {
             let size = name_length + value.len() + OVERHEAD;
-            let value = &value[..value.len().min(name.limit())];
+            let value = &value[..value.len().min(name.kept())];
             self.table.push_front(Entry { name, name_length, value: value.into(), size });
             self.size += size;
             self.evict();

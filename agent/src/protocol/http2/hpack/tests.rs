@@ -153,5 +153,11 @@ fn keeps_little() {
     let mut decoder = Decoder::new(false);
     decode(&mut decoder, &hex("6004 6162 6364 7a 03 6375 72")).unwrap();
     assert_eq!(decode(&mut decoder, &hex("be bf")).unwrap(), ["Common(UserAgent): cur", "Other: "]);
+    // `authorization: Basic x`
+    assert_eq!(
+        decode(&mut decoder, &hex("5707 4261 7369 6320 78")).unwrap(),
+        ["Common(Authorization): Basic x"]
+    );
+    assert_eq!(decode(&mut decoder, &hex("be")).unwrap(), ["Common(Authorization): "]);
     assert_eq!(Name::of(b"user-agent"), Name::Common(http::Name::UserAgent));
 }

@@ -170,7 +170,7 @@ fn connect() {
 /// HTTP/1 asks for HTTP/2: one span, which the HTTP/2 response ends.
 #[test]
 fn upgrade() {
-    let shared = Shared::new(Settings::default());
+    let shared = Shared::new(Settings::default(), false);
     let mut http1 = Driver::new(&Http1::with(&shared), false);
     http1.chunk(
         Stream::ToServer,
@@ -215,7 +215,7 @@ fn bounds() {
     assert_eq!(driver.parser.interest(), Interest::Frames { quiet_until: [0, 0] });
 
     let settings = Settings { max_in_flight: 3, ..Settings::default() };
-    let mut driver = Driver::new(&super::super::Http2::new(&Shared::new(settings)), false);
+    let mut driver = Driver::new(&super::super::Http2::new(&Shared::new(settings, false)), false);
     let paths: Vec<u8> = (0..9).flat_map(|i| get(1 + 2 * i, "/")).collect();
     driver.chunk(Stream::ToServer, &[preface(), paths].concat(), 0);
     assert_eq!(driver.losses.over_limit, 6);

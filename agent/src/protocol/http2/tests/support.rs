@@ -7,7 +7,7 @@ use super::super::frame::*;
 use crate::protocol::http::{Settings, Shared};
 use crate::protocol::testing::{Conversation, Driver};
 
-pub static HTTP2: LazyLock<Http2> = LazyLock::new(|| Http2::new(&Shared::new(Settings::default())));
+pub static HTTP2: LazyLock<Http2> = LazyLock::new(|| Http2::new(&Shared::new(Settings::default(), false)));
 
 pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
