@@ -35,7 +35,7 @@ const DEBIAN: &[(&str, &[&str])] = &[
 ];
 
 /// Python packages: `name==version`.
-const PYTHON: &[&str] = &[];
+const PYTHON: &[&str] = &["grpcio==1.85.1", "websockets==17.4"];
 
 /// Node packages: `name@version`.
 const NODE: &[&str] = &[];
