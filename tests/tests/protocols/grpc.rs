@@ -21,12 +21,15 @@ fn rounds(spans: &Selection<'_>, rounds: usize, client: bool) {
     let all = spans.clone().exactly(6 * rounds).each_has("rpc.system.name", "grpc");
     let all = all.each("named", |span| span.name.starts_with("remora.test.Shop/"));
     let of = |method: &'static str, status: &'static str, [up, down]: [i64; 2]| {
-        let found = all.clone().with("rpc.method", format!("remora.test.Shop/{method}").as_str()).exactly(rounds);
+        let found =
+            all.clone().with("rpc.method", format!("remora.test.Shop/{method}").as_str()).exactly(rounds);
         let found = found.each_has("rpc.response.status_code", status);
         found.each_has("remora.rpc.request.messages", up).each_has("remora.rpc.response.messages", down)
     };
     let get = of("Get", "OK", [1, 1]).none_has("error.type");
-    let _ = get.each("bytes", |span| span.integer("remora.rpc.request.bytes").is_some_and(|n| (1000..1003).contains(&n)));
+    let _ = get.each("bytes", |span| {
+        span.integer("remora.rpc.request.bytes").is_some_and(|n| (1000..1003).contains(&n))
+    });
     let failed = of("Fail", "NOT_FOUND", [1, 0]);
     if client {
         let failed = failed.each_has("error.type", "NOT_FOUND");
@@ -98,11 +101,19 @@ fn recorded_and_lost() {
     let _ = client.last_step().ok();
     let _ = agent.stop();
     let recording = Recording::read(&file);
-    recording.keep("http2", PORT, 0, "http2-grpcio", "grpcio calls grpcio: unary, failing, too late, streaming");
+    recording.keep(
+        "http2",
+        PORT,
+        0,
+        "http2-grpcio",
+        "grpcio calls grpcio: unary, failing, too late, streaming",
+    );
     rounds(&recording.replay().client(PORT), 1, true);
     // The client's end does not see a trailer.
     let lossy = recording.losing(|piece| {
-        piece.open.remote_port == PORT && piece.read && piece.bytes.windows(12).any(|part| part == b"no such item")
+        piece.open.remote_port == PORT
+            && piece.read
+            && piece.bytes.windows(12).any(|part| part == b"no such item")
     });
     let spans = lossy.replay();
     rounds(&spans.server(PORT), 1, false);
@@ -143,20 +154,6 @@ fn go_from_the_middle() {
     }
 }
 
-/// Calls between languages.
-#[test]
-fn python_calls_go() {
-    let net = Netns::new();
-    let Some(server) = go(&net, "serve").filter(|_| peers::python_has("grpc")) else { return };
-    let _server = server.listen(PORT);
-    let agent = Agent::start(&net);
-    let client = python_client(&net);
-    let _ = client.last_step().ok();
-    let spans = agent.stop();
-    assert_eq!(spans.client(PORT).len(), 6);
-    assert_eq!(spans.server(PORT).len(), 6);
-}
-
 #[test]
 fn etcd() {
     const CLIENTS: u16 = 2379;
@@ -169,7 +166,13 @@ fn etcd() {
     let server = server.args(["--listen-client-urls", &url, "--advertise-client-urls", &url]);
     let _server = server.args(["--listen-peer-urls", "http://127.0.0.1:2380"]).listen(CLIENTS);
     let ctl = |arguments: &[&str]| {
-        net.program("etcdctl").env("ETCDCTL_API", "3").args(["--endpoints", &url]).args(arguments).run().ok().output
+        net.program("etcdctl")
+            .env("ETCDCTL_API", "3")
+            .args(["--endpoints", &url])
+            .args(arguments)
+            .run()
+            .ok()
+            .output
     };
     let _ = ctl(&["put", "warm", "up"]);
     let agent = Agent::start(&net);
@@ -180,7 +183,8 @@ fn etcd() {
     let _ = ctl(&["lease", "grant", "100"]);
     let spans = agent.stop();
     for side in [spans.client(CLIENTS).service("etcdctl"), spans.server(CLIENTS).service("etcd")] {
-        let of = |method: &str| side.clone().with("rpc.method", method).each_has("rpc.response.status_code", "OK");
+        let of =
+            |method: &str| side.clone().with("rpc.method", method).each_has("rpc.response.status_code", "OK");
         let _ = of("etcdserverpb.KV/Put").exactly(5).each_has("remora.rpc.request.messages", 1);
         let _ = of("etcdserverpb.KV/Range").exactly(1);
         let _ = of("etcdserverpb.Lease/LeaseGrant").exactly(1);

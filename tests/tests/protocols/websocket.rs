@@ -20,9 +20,14 @@ fn rounds(spans: &Selection<'_>, rounds: usize) {
     let all = spans.clone().filter("connections", |span| span.name == "websocket");
     let talks = all.clone().filter("talks", |span| span.target().contains("/chat/42")).exactly(rounds);
     let bytes = 10 * "message 0".len() as i64 + 100_000;
-    let talks = talks.each_has("remora.websocket.client.messages", 11).each_has("remora.websocket.client.bytes", bytes);
-    let talks = talks.each_has("remora.websocket.server.messages", 12).each_has("remora.websocket.server.bytes", bytes + 5);
-    let talks = talks.each_has("remora.websocket.close_code", 1000).each_has("remora.websocket.closed_by", "client");
+    let talks = talks
+        .each_has("remora.websocket.client.messages", 11)
+        .each_has("remora.websocket.client.bytes", bytes);
+    let talks = talks
+        .each_has("remora.websocket.server.messages", 12)
+        .each_has("remora.websocket.server.bytes", bytes + 5);
+    let talks =
+        talks.each_has("remora.websocket.close_code", 1000).each_has("remora.websocket.closed_by", "client");
     let _ = talks.none_has("error.type").each("redacted", |span| !format!("{span:?}").contains("secret"));
     let failed = all.filter("failed", |span| span.target().contains("/chat/fail")).exactly(rounds);
     let failed = failed.each_has("remora.websocket.close_code", 1011).each_has("error.type", "1011");
@@ -41,7 +46,8 @@ fn from_the_beginning() {
     let spans = agent.stop();
     for side in [spans.client(PORT), spans.server(PORT)] {
         rounds(&side, 2);
-        let before = side.filter("the first", |span| span.name == "websocket" && span.target().contains("before"));
+        let before =
+            side.filter("the first", |span| span.name == "websocket" && span.target().contains("before"));
         let _ = before.exactly(1).each_has("remora.websocket.client.messages", 2);
     }
 }
@@ -77,10 +83,17 @@ fn recorded_and_lost() {
     rounds(&recording.replay().client(PORT), 1);
     // The text messages that the server sends back are lost at the client's end: nobody knows how many there were.
     let lossy = recording.losing(|piece| {
-        piece.open.remote_port == PORT && piece.read && piece.bytes.windows(9).any(|part| part == b"message 7")
+        piece.open.remote_port == PORT
+            && piece.read
+            && piece.bytes.windows(9).any(|part| part == b"message 7")
     });
     let spans = lossy.replay();
     rounds(&spans.server(PORT), 1);
-    let talk = spans.client(PORT).filter("the talk", |span| span.name == "websocket" && span.target().contains("/42"));
-    let _ = talk.exactly(1).each_has("remora.websocket.client.messages", 11).none_has("remora.websocket.server.messages");
+    let talk = spans
+        .client(PORT)
+        .filter("the talk", |span| span.name == "websocket" && span.target().contains("/42"));
+    let _ = talk
+        .exactly(1)
+        .each_has("remora.websocket.client.messages", 11)
+        .none_has("remora.websocket.server.messages");
 }

@@ -14,7 +14,9 @@ server.on('stream', (stream, headers) => {
     stream.respond({ ':status': 200 }, { waitForTrailers: true });
     stream.on('wantTrailers', () => stream.sendTrailers({ 'x-checksum': '7' }));
     stream.end('with trailers');
-  } else if (!path.startsWith('/never')) {
+  } else if (path.startsWith('/never')) {
+    stream.respond({ ':status': 200 });
+  } else {
     stream.respond({ ':status': 200, 'content-type': 'text/plain' });
     stream.end(`item ${path}`);
   }

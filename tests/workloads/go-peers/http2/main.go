@@ -78,7 +78,7 @@ func round(client *http.Client, base string, number int) {
 		all.Add(1)
 		go func() {
 			defer all.Done()
-			fetch(client, fmt.Sprintf("%s/items/%d", base, 1000+10*number+i), nil, 200, 16)
+			fetch(client, fmt.Sprintf("%s/items/%d", base, 1000+10*number+i), nil, 200, 15)
 		}()
 	}
 	all.Wait()
