@@ -13,15 +13,15 @@ mod instrument;
 pub mod mongodb;
 pub mod pairing;
 mod settings;
-mod unknown;
 pub mod sql;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
 pub mod text;
+mod unknown;
 
 pub use exchange::{
-    Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, Signals, TraceParent,
-    Transport, Unit, Value,
+    Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, Signals,
+    TraceParent, Transport, Unit, Value,
 };
 pub use instrument::{Instrument, Reading};
 pub use settings::{Database, Settings, Statements};

@@ -1,0 +1,96 @@
+//! What passes on a connection, whatever it speaks.
+
+use crate::protocol::End;
+
+/// What passed on a connection since the last time that it was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// Since when, `CLOCK_MONOTONIC` nanoseconds.
+    pub since: u64,
+    /// It is told for the first time.
+    pub opened: bool,
+    /// Bytes that this end read.
+    pub read: u64,
+    /// Bytes that it wrote.
+    pub written: u64,
+    /// It is over, and this is the last time.
+    pub ended: Option<Ended>,
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Why.
+    pub cause: End,
+    /// Time since it was established, in nanoseconds, if both ends of that time were seen.
+    pub lasted: Option<u64>,
+    /// The kernel's last estimate of the round-trip time, in nanoseconds.
+    pub rtt: Option<u64>,
+}
+
+/// What passed on a connection, and what of it has not been told.
+#[derive(Clone, Copy, Debug)]
+pub struct Passed {
+    untold: Traffic,
+    /// When the connection was established, 0 if that was not seen.
+    established: u64,
+}
+
+impl Passed {
+    /// Nothing yet; the connection is known since `now`.
+    #[must_use]
+    pub fn new(now: u64, established: u64) -> Self {
+        Self { untold: Traffic { since: now, opened: true, read: 0, written: 0, ended: None }, established }
+    }
+
+    /// So many bytes were read, or written.
+    pub fn add(&mut self, reading: bool, bytes: u64) {
+        *(if reading { &mut self.untold.read } else { &mut self.untold.written }) += bytes;
+    }
+
+    /// The connection ended at `time`, or is forgotten.
+    pub fn end(&mut self, time: u64, cause: End, rtt: Option<u64>) {
+        let seen = self.established > 0 && cause != End::Forgotten;
+        let lasted = seen.then(|| time.saturating_sub(self.established));
+        self.untold.ended = Some(Ended { cause, lasted, rtt });
+    }
+
+    /// What has not been told, if anything has happened; told it is then, up to `now`.
+    pub fn take(&mut self, now: u64) -> Option<Traffic> {
+        let traffic = self.untold;
+        self.untold = Traffic { since: now, opened: false, read: 0, written: 0, ended: None };
+        (traffic != Traffic { since: traffic.since, ..self.untold }).then_some(traffic)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Everything is told once; nothing, if nothing has happened.
+    #[test]
+    fn told_once() {
+        let mut passed = Passed::new(100, 90);
+        passed.add(true, 5);
+        passed.add(true, 6);
+        passed.add(false, 7);
+        let first = Traffic { since: 100, opened: true, read: 11, written: 7, ended: None };
+        assert_eq!(passed.take(200), Some(first));
+        assert_eq!(passed.take(300), None);
+        passed.add(false, 1);
+        passed.end(390, End::Orderly, Some(3));
+        let ended = Some(Ended { cause: End::Orderly, lasted: Some(300), rtt: Some(3) });
+        let last = Traffic { since: 300, opened: false, read: 0, written: 1, ended };
+        assert_eq!(passed.take(400), Some(last));
+    }
+
+    /// Of a connection that was there before, or is only forgotten, it is not known how long it lasted.
+    #[test]
+    fn unknown_duration() {
+        for (established, cause) in [(0, End::Orderly), (90, End::Forgotten)] {
+            let mut passed = Passed::new(100, established);
+            passed.end(200, cause, None);
+            assert_eq!(passed.take(200).unwrap().ended.unwrap().lasted, None);
+        }
+    }
+}
