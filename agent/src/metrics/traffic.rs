@@ -28,6 +28,8 @@ macro_rules! edge {
 
 /// Bytes of one direction, in an attribute that no metric has.
 const BYTES: &str = "remora.bytes";
+/// Segments that were sent again, likewise.
+const RETRANSMITTED: &str = "remora.retransmits";
 /// A duration in seconds, likewise.
 const SECONDS: &str = "remora.seconds";
 
@@ -58,12 +60,21 @@ static DURATION: Instrument = Instrument {
     keys: edge!("error.type"),
 };
 
-static RTT: Instrument = Instrument {
-    name: "remora.network.rtt",
+static ROUND_TRIP: Instrument = Instrument {
+    name: "remora.network.round_trip.time",
     unit: "s",
-    description: "The kernel's estimate of the round-trip time at a connection's end.",
+    description: "The kernel's smoothed estimate of the round-trip time, at a connection's end.",
     role: None,
     reading: Reading::Attribute(SECONDS),
+    keys: edge!(),
+};
+
+static RETRANSMITS: Instrument = Instrument {
+    name: "remora.network.retransmits",
+    unit: "{segment}",
+    description: "Segments that TCP sent again, told at a connection's end.",
+    role: None,
+    reading: Reading::Sum(RETRANSMITTED),
     keys: edge!(),
 };
 
@@ -95,7 +106,8 @@ pub fn record(
         observe(&IO, &attributes);
     }
     if let Some(ended) = &traffic.ended {
-        for (instrument, nanoseconds) in [(&DURATION, ended.lasted), (&RTT, ended.rtt)] {
+        let round_trip = (ended.round_trip > 0).then_some(u64::from(ended.round_trip) * 1000);
+        for (instrument, nanoseconds) in [(&DURATION, traffic.lasted()), (&ROUND_TRIP, round_trip)] {
             let Some(nanoseconds) = nanoseconds else { continue };
             attributes.truncate(many);
             if let Some(error) = error_type(ended.cause) {
@@ -104,6 +116,9 @@ pub fn record(
             attributes.push((SECONDS, Value::Float(nanoseconds as f64 / 1e9)));
             observe(instrument, &attributes);
         }
+        attributes.truncate(many);
+        attributes.push((RETRANSMITTED, Value::Integer(ended.retransmits.into())));
+        observe(&RETRANSMITS, &attributes);
     }
     lost
 }
@@ -173,6 +188,7 @@ mod tests {
             role,
             protocol: Some("http"),
             midstream: false,
+            namespace: 0,
         }
     }
 

@@ -10,6 +10,7 @@ pub mod frames;
 pub mod http;
 pub mod http1;
 mod instrument;
+pub mod kafka;
 pub mod mongodb;
 pub mod pairing;
 mod settings;
@@ -147,7 +148,7 @@ pub struct Rest {
 /// What is known of a run when its protocol is looked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {
-    /// Its first bytes, never empty; at most 512.
+    /// Its first bytes, never empty; at most 512, or of a datagram [`remora_abi::record::MAX_DATAGRAM`].
     pub bytes: &'a [u8],
     /// Bytes of it that have passed so far; more than `bytes` if some were not captured or not kept.
     pub passed: u64,
@@ -257,11 +258,12 @@ impl Registry {
     /// The known protocols, in the order in which they are asked, without those that the settings leave out.
     #[must_use]
     pub fn new(http: &http::Settings, settings: &Settings) -> Self {
-        let http = http::Shared::new(http.clone());
+        let http = http::Shared::new(http.clone(), settings.http_bodies);
         // One a line, so that adding one touches no other.
         #[rustfmt::skip]
         let mut protocols: Vec<Arc<dyn Protocol>> = vec![
             Arc::new(http1::Http1::with(&http)),
+            Arc::new(kafka::Kafka),
             Arc::new(mongodb::MongoDb::new(settings.database.statements)),
         ];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use remora_abi::maps::{Control, MODE_FRAMES, MODE_HEADS, MODE_OFF};
+use remora_abi::maps::{Control, MODE_FRAMES, MODE_HEADS, MODE_OFF, MODE_TURNS};
 use remora_abi::record::{
     AF_INET, AF_INET6, AMBIGUOUS, Close, END_OF_STREAM, OPEN_MIDSTREAM, Open, READ, ROLE_CLIENT, ROLE_SERVER,
     RUN_START, Segment,
@@ -12,7 +12,7 @@ use remora_abi::record::{
 use super::Counters;
 use super::inference::{Known, Outcome, Pending, Search, stream};
 use super::reorder::Reorder;
-use super::traffic::{Passed, Traffic};
+use super::traffic::{Ended, Passed, Traffic};
 use crate::probes::Controls;
 use crate::protocol::{
     Chunk, End, Endpoint, Exchange, Interest, Moment, Parser, Registry, Rest, Role, Stream, Transport, Unit,
@@ -38,6 +38,8 @@ pub struct Facts {
     pub protocol: Option<&'static str>,
     /// Bytes passed before the first that is known.
     pub midstream: bool,
+    /// Inode number of its network namespace, 0 if unknown.
+    pub namespace: u32,
 }
 
 /// Where a connection stands.
@@ -105,6 +107,7 @@ impl Connection {
                 role,
                 protocol: None,
                 midstream: open.flags & OPEN_MIDSTREAM != 0,
+                namespace: open.namespace,
             },
             stage: Stage::Searching(Search::default(), Unknown::default()),
             read: None,
@@ -317,8 +320,7 @@ impl Connection {
                 self.unknown(None, room);
                 return;
             }
-            // Without bytes.
-            Interest::Turns => (MODE_HEADS, 0, [0; 2]),
+            Interest::Turns => (MODE_TURNS, 0, [0; 2]),
             Interest::Upgraded => {
                 let upgrade = parser.take_upgrade();
                 self.upgrade(upgrade, room);
@@ -438,9 +440,13 @@ impl Connection {
             room.counters.losses(&parser.take_losses());
         }
         self.stage = Stage::Off;
-        let rtt = None;
-        let time = self.closed.map_or(time, |close| close.header.time);
-        self.passed.end(time, cause, rtt);
+        let close = self.closed;
+        self.passed.end(Ended {
+            time: close.map_or(time, |close| close.header.time),
+            cause,
+            round_trip: close.map_or(0, |close| close.round_trip),
+            retransmits: close.map_or(0, |close| close.retransmits),
+        });
     }
 
     /// What passed on it since the last time that this was asked.
