@@ -5,6 +5,7 @@
 //! messages to attributes by the OpenTelemetry semantic conventions, so no other file knows its fields.
 
 pub mod context;
+pub mod dns;
 mod exchange;
 pub mod frames;
 pub mod http;
@@ -19,8 +20,8 @@ pub mod testing;
 pub mod text;
 
 pub use exchange::{
-    Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, TraceParent,
-    Transport, Unit, Value,
+    Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Names, Outcome, Role, Scene,
+    TraceParent, Transport, Unit, Value,
 };
 pub use instrument::{Instrument, Reading};
 pub use settings::{Database, Settings, Statements};
@@ -258,6 +259,7 @@ impl Registry {
         #[rustfmt::skip]
         let mut protocols: Vec<Arc<dyn Protocol>> = vec![
             Arc::new(http1::Http1::with(&http)),
+            Arc::new(dns::Dns),
             Arc::new(mongodb::MongoDb::new(settings.database.statements)),
         ];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
