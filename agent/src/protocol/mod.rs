@@ -11,9 +11,11 @@ pub mod frames;
 pub mod http;
 pub mod http1;
 mod instrument;
+pub mod kafka;
 pub mod mongodb;
 pub mod pairing;
 mod settings;
+mod unknown;
 pub mod sql;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
@@ -22,9 +24,12 @@ pub mod text;
 pub use exchange::{
     Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Names, Outcome, Role, Scene,
     TraceParent, Transport, Unit, Value,
+    Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, Signals, TraceParent,
+    Transport, Unit, Value,
 };
 pub use instrument::{Instrument, Reading};
 pub use settings::{Database, Settings, Statements};
+pub use unknown::Unknown;
 
 use std::sync::Arc;
 
@@ -248,13 +253,18 @@ impl Losses {
 /// All protocols that the agent knows.
 pub struct Registry {
     protocols: Vec<Arc<dyn Protocol>>,
+    /// Connections of unknown protocols are told as spans, too.
+    pub network_spans: bool,
 }
 
 impl Registry {
     /// The known protocols, in the order in which they are asked, without those that the settings leave out.
     #[must_use]
+    pub fn new(http: &http1::Settings, settings: &Settings) -> Self {
+        let mut protocols: Vec<Arc<dyn Protocol>> =
+            vec![Arc::new(http1::Http1::new(http.clone())), Arc::new(kafka::Kafka)];
     pub fn new(http: &http::Settings, settings: &Settings) -> Self {
-        let http = http::Shared::new(http.clone());
+        let http = http::Shared::new(http.clone(), settings.http_bodies);
         // One a line, so that adding one touches no other.
         #[rustfmt::skip]
         let mut protocols: Vec<Arc<dyn Protocol>> = vec![
@@ -263,13 +273,13 @@ impl Registry {
             Arc::new(mongodb::MongoDb::new(settings.database.statements)),
         ];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
-        Self { protocols }
+        Self { protocols, network_spans: settings.network_spans }
     }
 
     /// These protocols.
     #[cfg(test)]
     pub fn of(protocols: Vec<Arc<dyn Protocol>>) -> Self {
-        Self { protocols }
+        Self { protocols, network_spans: false }
     }
 
     /// The known protocols.

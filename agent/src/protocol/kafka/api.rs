@@ -36,6 +36,8 @@ pub(super) const METADATA: i16 = 3;
 pub(super) const CONTROLLED_SHUTDOWN: i16 = 7;
 /// A group's offsets are stored.
 pub(super) const OFFSET_COMMIT: i16 = 8;
+/// A group's offsets are asked for.
+pub(super) const OFFSET_FETCH: i16 = 9;
 /// A member joins a group.
 pub(super) const JOIN_GROUP: i16 = 11;
 /// A member of a group is alive.
@@ -48,6 +50,8 @@ pub(super) const SASL_HANDSHAKE: i16 = 17;
 pub(super) const API_VERSIONS: i16 = 18;
 /// Topics are made.
 pub(super) const CREATE_TOPICS: i16 = 19;
+/// Partitions take part in a transaction.
+pub(super) const ADD_PARTITIONS_TO_TXN: i16 = 24;
 /// Topics and partitions, page by page.
 pub(super) const DESCRIBE_TOPIC_PARTITIONS: i16 = 75;
 /// Records for a member of a share group.

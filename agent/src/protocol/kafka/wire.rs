@@ -53,7 +53,8 @@ impl<'a> Wire<'a> {
         self.length == 0
     }
 
-    fn take(&mut self, length: u64) -> Result<&'a [u8], Stop> {
+    /// So many bytes.
+    pub fn take(&mut self, length: u64) -> Result<&'a [u8], Stop> {
         if length > self.length {
             return Err(Stop::Bad);
         }
