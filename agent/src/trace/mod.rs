@@ -2,6 +2,7 @@
 
 mod ids;
 mod otlp;
+mod peers;
 mod spans;
 
 pub use ids::Ids;

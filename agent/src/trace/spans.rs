@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 
 use super::Ids;
 use super::otlp::{self, pair};
+use super::peers::Peers;
 use crate::identity::{Identity, Store};
 use crate::protocol::{Description, Kind, Role, Scene, Unit, Value};
 use crate::stream::{Sink, Told};
@@ -25,6 +26,7 @@ pub struct Spans {
     ids: Ids,
     /// Wall clock minus `CLOCK_MONOTONIC`, nanoseconds.
     clock_offset: Arc<AtomicI64>,
+    peers: Peers,
     resources: FxHashMap<u32, (Arc<Identity>, Arc<Resource>)>,
     batch: Vec<SpanRecord>,
 }
@@ -33,7 +35,8 @@ impl Spans {
     /// Spans of the processes in `store`, for `exporter`.
     #[must_use]
     pub fn new(exporter: Exporter, store: Arc<Store>, ids: Ids, clock_offset: Arc<AtomicI64>) -> Self {
-        Self { exporter, store, ids, clock_offset, resources: FxHashMap::default(), batch: Vec::new() }
+        let peers = Peers::new(Arc::clone(&store));
+        Self { exporter, store, ids, clock_offset, peers, resources: FxHashMap::default(), batch: Vec::new() }
     }
 
     /// The resource of a process as it was at `time`.
@@ -59,11 +62,13 @@ impl Spans {
 
 impl Sink for Spans {
     fn tell(&mut self, told: Told<'_>) {
-        let Told { exchange, connection, number } = told;
+        let connection = told.connection;
         let role = connection.role.unwrap_or(Role::Client);
         let scene = Scene { role, local: &connection.local, remote: &connection.remote };
-        let Description { name, attributes, error, parent, kind, instruments: _ } =
-            exchange.detail.describe(&exchange, &scene);
+        let mut description = told.exchange.detail.describe(&told.exchange, &scene);
+        self.peers.name(&told, &mut description);
+        let Told { exchange, connection, number } = told;
+        let Description { name, attributes, error, parent, kind, instruments: _, signals: _ } = description;
 
         let mut pairs = Vec::with_capacity(attributes.len() + 3);
         pairs.extend(attributes.into_iter().map(|(key, value)| pair(key, value)));
