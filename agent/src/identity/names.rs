@@ -2,7 +2,8 @@
 //!
 //! A name is kept for the network namespace in which it was looked up, since addresses mean nothing outside it, and with
 //! the process that asked: where several names stand for one address, a process gets the one that it asked for itself.
-//! A process that asks through another (`systemd-resolved`, a proxy) gets what was asked for last.
+//! A process that asks through another (`systemd-resolved`, a proxy) gets what was asked for last; but not of a loopback
+//! address, which stands for whatever listens there.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -56,7 +57,8 @@ impl Names {
         let known = self.addresses.get(&(namespace, address))?;
         let valid = || known.iter().rev().filter(|name| name.since <= time && time < name.until);
         let own = valid().find(|name| name.process == process);
-        own.or_else(|| valid().next()).map(|name| Arc::clone(&name.name))
+        let others = || valid().next().filter(|_| !address.is_loopback());
+        own.or_else(others).map(|name| Arc::clone(&name.name))
     }
 
     /// Before an insertion: if there are too many, forgets what has expired, or else the sixteenth that expires first.
@@ -95,6 +97,10 @@ mod tests {
         assert_eq!(find(1, 9, 62).as_deref(), Some("shop"), "the other has expired");
         assert_eq!(find(2, 7, 2), None, "another namespace");
         assert_eq!(find(1, 7, 301), None);
+        let loopback: IpAddr = [127, 0, 0, 1].into();
+        names.add(1, 7, 0, "shop", &[(loopback, 300)]);
+        assert_eq!(names.find(1, 7, 1, loopback).as_deref(), Some("shop"));
+        assert_eq!(names.find(1, 8, 1, loopback), None, "anybody may listen there");
     }
 
     #[test]

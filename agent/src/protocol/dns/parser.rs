@@ -46,9 +46,17 @@ impl Talk {
         }
     }
 
-    /// A message passed, of which these bytes were captured.
-    fn message(&mut self, stream: Stream, bytes: &[u8], start: Moment, end: Moment, out: &mut Vec<Exchange>) {
-        let understood = match (Header::read(bytes), stream) {
+    /// A message passed, of which these bytes were captured. False if it is none.
+    fn message(
+        &mut self,
+        stream: Stream,
+        bytes: &[u8],
+        start: Moment,
+        end: Moment,
+        out: &mut Vec<Exchange>,
+    ) -> bool {
+        let header = Header::read(bytes);
+        let understood = match (header, stream) {
             (Some(header), Stream::ToServer) if !header.is_response() => self.query(header, bytes, start),
             (Some(header), Stream::ToClient) if header.is_response() => {
                 self.response(header, bytes, start, end, out)
@@ -61,6 +69,9 @@ impl Talk {
                 self.doubt();
             }
         }
+        header.is_none_or(|header| {
+            header.is_plausible() && header.is_response() == (stream == Stream::ToClient)
+        })
     }
 
     /// A response was lost, and nobody knows whose.
@@ -196,11 +207,16 @@ impl frames::Framing for Framing {
         Measure::Message { length: (LENGTH + length) as u64, wanted: WANTED }
     }
 
-    fn begins(&self, bytes: &[u8], _turn: bool) -> bool {
+    fn begins(&self, bytes: &[u8], turn: bool) -> bool {
         let Some((length, rest)) = bytes.split_first_chunk::<LENGTH>() else { return false };
         let length = u16::from_be_bytes(*length);
         let rest = &rest[..rest.len().min(length.into())];
-        judge(rest, length.into()) == Inference::Yes(self.0)
+        match judge(rest, length.into()) {
+            Inference::Yes(stream) => stream == self.0,
+            // Many read the length by itself.
+            Inference::Maybe => turn,
+            _ => false,
+        }
     }
 }
 
@@ -233,8 +249,11 @@ impl Parser for StreamParser {
             match next {
                 Next::Frame(frame) => {
                     let message = frame.bytes().get(LENGTH..).unwrap_or_default();
-                    self.talk.message(stream, message, frame.start, frame.end, out);
+                    let is_one = self.talk.message(stream, message, frame.start, frame.end, out);
                     side.recycle(frame);
+                    if !is_one {
+                        side.give_up(&mut input);
+                    }
                 }
                 Next::Lost if stream == Stream::ToClient => self.talk.doubt(),
                 Next::Lost => {}
