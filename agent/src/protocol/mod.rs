@@ -5,6 +5,7 @@
 //! messages to attributes by the OpenTelemetry semantic conventions, so no other file knows its fields.
 
 pub mod context;
+pub mod dns;
 mod exchange;
 pub mod frames;
 mod grpc;
@@ -24,7 +25,7 @@ mod unknown;
 pub mod websocket;
 
 pub use exchange::{
-    Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, Signals,
+    Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Names, Outcome, Role, Scene, Signals,
     TraceParent, Transport, Unit, Value,
 };
 pub use instrument::{Instrument, Reading};
@@ -267,6 +268,7 @@ impl Registry {
         let mut protocols: Vec<Arc<dyn Protocol>> = vec![
             Arc::new(http1::Http1::with(&http)),
             Arc::new(http2::Http2::new(&http)),
+            Arc::new(dns::Dns),
             Arc::new(kafka::Kafka),
             Arc::new(mongodb::MongoDb::new(settings.database.statements)),
             Arc::new(websocket::WebSocket),

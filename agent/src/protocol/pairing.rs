@@ -150,6 +150,12 @@ impl<K: Eq + Hash + Copy + Debug, D: Detail + 'static> ById<K, D> {
         self.waiting.remove(&id)
     }
 
+    /// The id of the only one for whose id `holds` holds; `None` if there is none, or several.
+    pub fn only(&self, mut holds: impl FnMut(K) -> bool) -> Option<K> {
+        let mut found = self.waiting.keys().copied().filter(|id| holds(*id));
+        found.next().filter(|_| found.next().is_none())
+    }
+
     /// How many wait.
     #[must_use]
     pub fn len(&self) -> usize {
