@@ -4,6 +4,7 @@
 //! knows of eBPF or of OTLP. Each protocol has a folder of its own and one line in [`Registry::new`]; it maps its own
 //! messages to attributes by the OpenTelemetry semantic conventions, so no other file knows its fields.
 
+pub mod cassandra;
 mod exchange;
 pub mod frames;
 pub mod http1;
@@ -253,6 +254,7 @@ impl Registry {
         let mut protocols: Vec<Arc<dyn Protocol>> = vec![
             Arc::new(http1::Http1::new(http.clone())),
             Arc::new(mongodb::MongoDb::new(settings.database.statements)),
+            Arc::new(cassandra::Cassandra::new(settings.database.statements)),
         ];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
         Self { protocols }
