@@ -15,6 +15,7 @@ mod settings;
 pub mod sql;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
+pub mod thrift;
 
 pub use exchange::{
     Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, TraceParent,
@@ -255,6 +256,7 @@ impl Registry {
             Arc::new(http1::Http1::new(http.clone())),
             Arc::new(mongodb::MongoDb::new(settings.database.statements)),
             Arc::new(cassandra::Cassandra::new(settings.database.statements)),
+            Arc::new(thrift::Thrift),
         ];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
         Self { protocols }
