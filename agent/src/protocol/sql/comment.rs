@@ -1,7 +1,7 @@
 //! Trace context in comments, as sqlcommenter writes it: `/*traceparent='00-…-01',tracestate='a%3Db'*/`.
 
 use crate::protocol::TraceParent;
-use crate::protocol::http1::trace_parent;
+use crate::protocol::context::trace_parent;
 
 /// Bytes of a comment that are looked at.
 const MOST_COMMENT: usize = 2048;

@@ -1,11 +1,13 @@
-//! What a request's fields say of where it comes from: W3C trace context, and proxies' notes.
+//! W3C trace context, in whatever carries it: headers of HTTP, gRPC, Kafka, AMQP, NATS, MQTT 5, comments in SQL.
 
-use crate::protocol::TraceParent;
+use super::{TraceParent, text};
 
-use super::head::is;
+/// Longest `tracestate` that is kept (the recommendation asks for 512 at least).
+const MAX_STATE: usize = 512;
 
 /// Reads `traceparent` (W3C Trace Context, 3.2). A higher version than 00 is read as far as 00 goes.
-pub(in crate::protocol) fn trace_parent(value: &[u8]) -> Option<TraceParent> {
+#[must_use]
+pub fn trace_parent(value: &[u8]) -> Option<TraceParent> {
     let (fields, rest) = value.split_at_checked(55)?;
     let version = hex::<1>(&fields[..2])?[0];
     let extensible = version != 0 && rest.first() == Some(&b'-');
@@ -33,22 +35,27 @@ fn hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     Some(out)
 }
 
-/// The first value of a parameter in the first element of `Forwarded` (RFC 7239, 4).
-pub(super) fn forwarded<'a>(value: &'a [u8], parameter: &[u8]) -> Option<&'a [u8]> {
-    let first = list_head(value);
-    first.split(|&byte| byte == b';').find_map(|pair| {
-        let equals = memchr::memchr(b'=', pair)?;
-        is(pair[..equals].trim_ascii(), parameter).then(|| unquote(pair[equals + 1..].trim_ascii()))
-    })
+/// The fields `tracestate` in one; of one that is too long, whole entries from the right go (W3C Trace Context, 3.3.1.5).
+pub fn trace_state<'a>(fields: impl IntoIterator<Item = &'a [u8]>) -> Option<Box<str>> {
+    let mut state = String::new();
+    for field in fields {
+        if !state.is_empty() {
+            state.push(',');
+        }
+        text::push_lossy(&mut state, field);
+    }
+    if state.len() > MAX_STATE {
+        let fits = state.as_bytes()[..=MAX_STATE].iter().rposition(|&byte| byte == b',');
+        state.truncate(fits.unwrap_or(0));
+    }
+    (!state.is_empty()).then(|| state.into_boxed_str())
 }
 
-/// The first element of a comma-separated list.
-pub(super) fn list_head(value: &[u8]) -> &[u8] {
-    value.split(|&byte| byte == b',').next().unwrap_or_default().trim_ascii()
-}
-
-fn unquote(value: &[u8]) -> &[u8] {
-    value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value)
+/// The context that a `traceparent` and the `tracestate` beside it give, if any.
+#[must_use]
+pub fn parent(traceparent: &[u8], tracestate: Option<&[u8]>) -> Option<TraceParent> {
+    let parent = trace_parent(traceparent)?;
+    Some(TraceParent { state: trace_state(tracestate), ..parent })
 }
 
 #[cfg(test)]
@@ -81,17 +88,14 @@ mod tests {
         }
     }
 
-    /// RFC 7239's examples.
+    /// The two fields together; a state without a parent is nothing.
     #[test]
-    fn forwarded_elements() {
-        let get = |value: &'static str, name: &str| {
-            forwarded(value.as_bytes(), name.as_bytes()).map(|v| std::str::from_utf8(v).unwrap())
-        };
-        assert_eq!(get("for=192.0.2.43, for=198.51.100.17", "for"), Some("192.0.2.43"));
-        assert_eq!(get("For=\"[2001:db8:cafe::17]:4711\"", "for"), Some("[2001:db8:cafe::17]:4711"));
-        assert_eq!(get("for=192.0.2.60;proto=http;by=203.0.113.43", "proto"), Some("http"));
-        assert_eq!(get("for=192.0.2.60; host=\"a.example:81\"", "host"), Some("a.example:81"));
-        assert_eq!(get("by=x, host=y", "host"), None);
-        assert_eq!(get("nonsense", "for"), None);
+    fn both() {
+        let told = parent(VALID.as_bytes(), Some(b"a=1,b=2")).unwrap();
+        assert_eq!(told.state.as_deref(), Some("a=1,b=2"));
+        assert_eq!(parent(VALID.as_bytes(), None).unwrap().state, None);
+        assert_eq!(parent(b"00", Some(b"a=1")), None);
+        let long = format!("{},z={}", "k=0123456789,".repeat(30), "z".repeat(200));
+        assert_eq!(trace_state([long.as_bytes()]).unwrap().len(), 30 * 13);
     }
 }
