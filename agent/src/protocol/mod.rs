@@ -6,6 +6,7 @@
 
 pub mod cassandra;
 pub mod context;
+pub mod dubbo;
 mod exchange;
 pub mod frames;
 pub mod http;
@@ -18,8 +19,8 @@ mod settings;
 pub mod sql;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
-pub mod thrift;
 pub mod text;
+pub mod thrift;
 mod unknown;
 
 pub use exchange::{
@@ -269,6 +270,7 @@ impl Registry {
             Arc::new(mongodb::MongoDb::new(settings.database.statements)),
             Arc::new(cassandra::Cassandra::new(settings.database.statements)),
             Arc::new(thrift::Thrift),
+            Arc::new(dubbo::Dubbo),
         ];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
         Self { protocols, network_spans: settings.network_spans }
