@@ -4,8 +4,10 @@
 //! knows of eBPF or of OTLP. Each protocol has a folder of its own and one line in [`Registry::new`]; it maps its own
 //! messages to attributes by the OpenTelemetry semantic conventions, so no other file knows its fields.
 
+pub mod cassandra;
 pub mod context;
 pub mod dns;
+pub mod dubbo;
 mod exchange;
 pub mod frames;
 mod grpc;
@@ -21,6 +23,7 @@ pub mod sql;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
 pub mod text;
+pub mod thrift;
 mod unknown;
 pub mod websocket;
 
@@ -272,6 +275,9 @@ impl Registry {
             Arc::new(kafka::Kafka),
             Arc::new(mongodb::MongoDb::new(settings.database.statements)),
             Arc::new(websocket::WebSocket),
+            Arc::new(cassandra::Cassandra::new(settings.database.statements)),
+            Arc::new(thrift::Thrift),
+            Arc::new(dubbo::Dubbo),
         ];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
         Self { protocols, network_spans: settings.network_spans }

@@ -92,6 +92,17 @@ impl<D: Detail + 'static> InOrder<D> {
         self.waiting.pop_front()
     }
 
+    /// Takes the first for which `is` holds: most often the next, unless responses may overtake each other.
+    pub fn take_first(&mut self, is: impl FnMut(&Pending<D>) -> bool) -> Option<Pending<D>> {
+        let index = self.waiting.iter().position(is)?;
+        self.waiting.remove(index)
+    }
+
+    /// All that wait, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Pending<D>> {
+        self.waiting.iter()
+    }
+
     /// How many wait.
     #[must_use]
     pub fn len(&self) -> usize {

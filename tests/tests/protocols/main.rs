@@ -2,5 +2,6 @@
 //! bytes missing.
 
 mod dns;
+mod cassandra;
 mod http;
 mod mongodb;
