@@ -253,15 +253,13 @@ pub struct Registry {
 impl Registry {
     /// The known protocols, in the order in which they are asked, without those that the settings leave out.
     #[must_use]
-    pub fn new(http: &http1::Settings, settings: &Settings) -> Self {
-        let mut protocols: Vec<Arc<dyn Protocol>> =
-            vec![Arc::new(http1::Http1::new(http.clone())), Arc::new(kafka::Kafka)];
     pub fn new(http: &http::Settings, settings: &Settings) -> Self {
         let http = http::Shared::new(http.clone());
         // One a line, so that adding one touches no other.
         #[rustfmt::skip]
         let mut protocols: Vec<Arc<dyn Protocol>> = vec![
             Arc::new(http1::Http1::with(&http)),
+            Arc::new(kafka::Kafka),
             Arc::new(mongodb::MongoDb::new(settings.database.statements)),
         ];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
