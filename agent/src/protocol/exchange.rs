@@ -256,6 +256,16 @@ pub enum Kind {
     Consumer,
 }
 
+/// What becomes of an exchange.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Signals {
+    /// A span, and readings of its instruments.
+    #[default]
+    SpanAndMetrics,
+    /// Readings only.
+    Metrics,
+}
+
 /// A span's contents, without identity and times.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Description {
@@ -271,4 +281,6 @@ pub struct Description {
     pub kind: Kind,
     /// The metrics that count it.
     pub instruments: &'static [&'static Instrument],
+    /// Whether it becomes a span, too.
+    pub signals: Signals,
 }

@@ -11,11 +11,11 @@ const MOST_KEY: usize = 32;
 /// Bytes of a value that are kept.
 const MOST_VALUE: usize = 256;
 /// Bytes of a document that are read.
-pub const MOST_BYTES: usize = 64 * 1024;
+const MOST_BYTES: usize = 64 * 1024;
 
 /// A scalar. Texts are as they stand in the document, escapes and all, cut at 256 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scalar<'a> {
+pub(super) enum Scalar<'a> {
     /// A string.
     Text(&'a [u8]),
     /// A number, `true`, `false` or `null`, as it is written.
@@ -75,12 +75,27 @@ impl Key {
 
 /// The keys above a value, from the outermost; an array's elements have the key `[]`.
 #[derive(Debug)]
-pub struct Path<'a>(&'a [Key]);
+pub(super) struct Path<'a>(&'a [Key]);
 
 impl Path<'_> {
     /// Is this the path, and no longer one?
     pub fn is(&self, keys: &[&str]) -> bool {
         self.0.len() == keys.len() && self.0.iter().zip(keys).all(|(key, is)| key.get() == is.as_bytes())
+    }
+
+    /// Is one of these the first key of more than one?
+    pub fn begins_with_any(&self, keys: &[&str]) -> bool {
+        self.0.len() > 1 && keys.iter().any(|key| self.0[0].get() == key.as_bytes())
+    }
+
+    /// Is this one of the keys above the last?
+    pub fn holds(&self, key: &str) -> bool {
+        self.0.split_last().is_some_and(|(_, above)| above.iter().any(|one| one.get() == key.as_bytes()))
+    }
+
+    /// The last key.
+    pub fn last(&self) -> Option<&[u8]> {
+        self.0.last().map(Key::get)
     }
 
     /// The last key, if the path is so long.
@@ -108,8 +123,8 @@ enum State {
 }
 
 /// Scans one document.
-#[derive(Debug)]
-pub struct Scanner {
+#[derive(Clone, Debug)]
+pub(super) struct Scanner {
     state: State,
     depth: u32,
     /// Bit `n`: what is open at depth `n + 1` is an array.
@@ -297,8 +312,21 @@ mod tests {
     #[test]
     fn every_split() {
         let expected = [
-            "={", "model=\"m\\\"1\"", "n=-2.5e3", "a=[", "a.[]=1", "a.[]={", "a.[].b=true", "a.[]=[",
-            "a.[]=\"x\"", "o={", "o.p={", "o.p.q={", "o.p.q.r=1", "e={", "z=null",
+            "={",
+            "model=\"m\\\"1\"",
+            "n=-2.5e3",
+            "a=[",
+            "a.[]=1",
+            "a.[]={",
+            "a.[].b=true",
+            "a.[]=[",
+            "a.[]=\"x\"",
+            "o={",
+            "o.p={",
+            "o.p.q={",
+            "o.p.q.r=1",
+            "e={",
+            "z=null",
         ];
         assert_eq!(told(&[DOCUMENT]), expected);
         for at in 0..DOCUMENT.len() {
