@@ -1,5 +1,6 @@
 //! Real servers of the protocols under test, each started in a test's own namespace and folder.
 
+pub mod kafka;
 pub mod mongodb;
 
 use std::path::PathBuf;

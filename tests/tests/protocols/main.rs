@@ -2,4 +2,5 @@
 //! bytes missing.
 
 mod http;
+mod kafka;
 mod mongodb;

@@ -1,4 +1,4 @@
-"""BROKER TOPIC: kafka-python sends 20 messages one by one, reads them as a group, and commits."""
+"""BROKER TOPIC: kafka-python sends 20 messages one by one, reads them as a group, and commits. It waits after 5."""
 import sys
 
 from kafka import KafkaConsumer, KafkaProducer
@@ -7,6 +7,9 @@ broker, topic = sys.argv[1:3]
 producer = KafkaProducer(bootstrap_servers=broker, client_id="kafka-python", acks="all")
 for number in range(20):
     producer.send(topic, b"message %d" % number).get(30)
+    if number == 4:
+        print("ready", flush=True)
+        sys.stdin.readline()
 producer.close()
 consumer = KafkaConsumer(
     topic,
