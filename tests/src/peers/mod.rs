@@ -2,6 +2,7 @@
 
 pub mod dns;
 pub mod cassandra;
+pub mod kafka;
 pub mod mongodb;
 
 use std::path::PathBuf;

@@ -4,4 +4,5 @@
 mod dns;
 mod cassandra;
 mod http;
+mod kafka;
 mod mongodb;
