@@ -11,6 +11,7 @@ pub mod http;
 pub mod http1;
 mod instrument;
 pub mod pairing;
+pub mod redis;
 mod settings;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
@@ -253,6 +254,7 @@ impl Registry {
     pub fn new(http: &http::Settings, settings: &Settings) -> Self {
         let http = http::Shared::new(http.clone());
         let mut protocols: Vec<Arc<dyn Protocol>> = vec![Arc::new(http1::Http1::with(&http))];
+        protocols.push(Arc::new(redis::Redis::new(settings.database.statements)));
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
         Self { protocols }
     }

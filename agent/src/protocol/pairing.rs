@@ -61,6 +61,12 @@ impl<D: Detail + 'static> InOrder<D> {
     }
 
     /// The one whose response comes next.
+    #[must_use]
+    pub fn front(&self) -> Option<&Pending<D>> {
+        self.waiting.front()
+    }
+
+    /// As [`front`](Self::front), to be changed.
     pub fn front_mut(&mut self) -> Option<&mut Pending<D>> {
         self.waiting.front_mut()
     }

@@ -57,6 +57,9 @@ static CONSUMED: Instrument = Instrument {
     keys: &["messaging.system", "messaging.operation.name", "server.address", "server.port"],
 };
 
+static COMMANDS: &[&Instrument] = &[&CLIENT_DURATION, &SERVER_DURATION];
+static MESSAGES: &[&Instrument] = &[&CONSUMED];
+
 /// A command and, later, its reply.
 #[derive(Debug)]
 pub(super) struct RedisDetail {
@@ -180,7 +183,7 @@ impl Detail for RedisDetail {
             name: operation.into_owned(),
             attributes: out,
             error,
-            instruments: &[&CLIENT_DURATION, &SERVER_DURATION],
+            instruments: COMMANDS,
             ..Description::default()
         }
     }
@@ -244,7 +247,7 @@ impl Detail for MessageDetail {
             name: name.to_owned(),
             attributes: out,
             kind,
-            instruments: &[&CONSUMED],
+            instruments: MESSAGES,
             ..Description::default()
         }
     }
