@@ -10,19 +10,24 @@ pub mod frames;
 pub mod http;
 pub mod http1;
 mod instrument;
+pub mod kafka;
+pub mod mongodb;
 pub mod pairing;
 pub mod redis;
 mod settings;
+mod unknown;
+pub mod sql;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
 pub mod text;
 
 pub use exchange::{
-    Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, TraceParent,
+    Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, Signals, TraceParent,
     Transport, Unit, Value,
 };
 pub use instrument::{Instrument, Reading};
 pub use settings::{Database, Settings, Statements};
+pub use unknown::Unknown;
 
 use std::sync::Arc;
 
@@ -144,7 +149,7 @@ pub struct Rest {
 /// What is known of a run when its protocol is looked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {
-    /// Its first bytes, never empty; at most 512.
+    /// Its first bytes, never empty; at most 512, or of a datagram [`remora_abi::record::MAX_DATAGRAM`].
     pub bytes: &'a [u8],
     /// Bytes of it that have passed so far; more than `bytes` if some were not captured or not kept.
     pub passed: u64,
@@ -246,23 +251,35 @@ impl Losses {
 /// All protocols that the agent knows.
 pub struct Registry {
     protocols: Vec<Arc<dyn Protocol>>,
+    /// Connections of unknown protocols are told as spans, too.
+    pub network_spans: bool,
 }
 
 impl Registry {
     /// The known protocols, in the order in which they are asked, without those that the settings leave out.
     #[must_use]
+    pub fn new(http: &http1::Settings, settings: &Settings) -> Self {
+        let mut protocols: Vec<Arc<dyn Protocol>> =
+            vec![Arc::new(http1::Http1::new(http.clone())), Arc::new(kafka::Kafka)];
     pub fn new(http: &http::Settings, settings: &Settings) -> Self {
         let http = http::Shared::new(http.clone());
         let mut protocols: Vec<Arc<dyn Protocol>> = vec![Arc::new(http1::Http1::with(&http))];
         protocols.push(Arc::new(redis::Redis::new(settings.database.statements)));
+        let http = http::Shared::new(http.clone(), settings.http_bodies);
+        // One a line, so that adding one touches no other.
+        #[rustfmt::skip]
+        let mut protocols: Vec<Arc<dyn Protocol>> = vec![
+            Arc::new(http1::Http1::with(&http)),
+            Arc::new(mongodb::MongoDb::new(settings.database.statements)),
+        ];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
-        Self { protocols }
+        Self { protocols, network_spans: settings.network_spans }
     }
 
     /// These protocols.
     #[cfg(test)]
     pub fn of(protocols: Vec<Arc<dyn Protocol>>) -> Self {
-        Self { protocols }
+        Self { protocols, network_spans: false }
     }
 
     /// The known protocols.

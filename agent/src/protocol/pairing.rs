@@ -66,6 +66,17 @@ impl<D: Detail + 'static> InOrder<D> {
         self.waiting.front()
     }
 
+    /// How many wait before the first for which `is` holds.
+    pub fn find(&self, is: impl FnMut(&Pending<D>) -> bool) -> Option<usize> {
+        self.waiting.iter().position(is)
+    }
+
+    /// The one before which so many wait.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<&Pending<D>> {
+        self.waiting.get(index)
+    }
+
     /// As [`front`](Self::front), to be changed.
     pub fn front_mut(&mut self) -> Option<&mut Pending<D>> {
         self.waiting.front_mut()

@@ -1,5 +1,7 @@
 //! Real servers of the protocols under test, each started in a test's own namespace and folder.
 
+pub mod mongodb;
+
 use std::path::PathBuf;
 
 use crate::{Netns, Program, repository, workload};

@@ -2,3 +2,4 @@
 //! bytes missing.
 
 mod http;
+mod mongodb;

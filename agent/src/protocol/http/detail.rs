@@ -16,6 +16,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::Arc;
 
+use super::calls::{self, Call};
 use super::target::{Target, default_port, host_and_port};
 use super::texts::{Field, Texts};
 use super::{Attributes, Fields, METHODS, Reset, Shared, broken, forwarded, instruments, is};
@@ -75,6 +76,8 @@ pub(in crate::protocol) struct HttpDetail {
     pub reset: Option<Reset>,
     /// Field lines that could not be read.
     pub unknown_fields: u32,
+    /// What is called, where that has a name of its own.
+    pub call: Option<Box<Call>>,
 }
 
 /// The request that made a connection go on in another protocol.
@@ -120,12 +123,19 @@ impl HttpDetail {
             response_body: None,
             reset: None,
             unknown_fields: 0,
+            call: Call::of(
+                &calls::Head { method: request.method, target: request.target, fields },
+                shared.bodies,
+            ),
         }
     }
 
     /// Takes over what a response's head says.
-    pub fn answered(&mut self, status: u16, version: Version) {
+    pub fn answered(&mut self, status: u16, version: Version, fields: &Fields<'_>) {
         self.status = Some(status);
+        if let Some(call) = &mut self.call {
+            call.answered(status, fields);
+        }
         // The lower of the two versions is the one that was spoken.
         self.version = Some(self.version.map_or(version, |own| own.min(version)));
     }
@@ -133,7 +143,8 @@ impl HttpDetail {
     /// Bytes of memory, about.
     pub fn weight(&self) -> usize {
         let state = self.parent.as_ref().and_then(|parent| parent.state.as_ref());
-        size_of::<Self>() + self.texts.len() + state.map_or(0, |state| state.len())
+        let call = self.call.as_ref().map_or(0, |_| size_of::<Call>());
+        size_of::<Self>() + self.texts.len() + state.map_or(0, |state| state.len()) + call
     }
 
     /// The trace context that the request carried.
@@ -381,13 +392,20 @@ impl Detail for HttpDetail {
             let seconds = first.saturating_sub(exchange.start.time) as f64 / 1e9;
             out.0.push(("remora.time_to_first_byte", Value::Float(seconds)));
         }
-        let error = self.fail(exchange, scene.role, &mut out);
+        let call = self.call.as_ref().and_then(|call| call.describe(&mut out));
+        let mut error = self.fail(exchange, scene.role, &mut out);
+        // A call may fail where HTTP does not.
+        if let (None, Some(call)) = (&error, call) {
+            out.text("error.type", call);
+            error = Some(Cow::Borrowed(""));
+        }
+        let genai = self.call.as_ref().is_some_and(|call| call.is_genai());
         Description {
             name,
             attributes: out.0,
             error,
             parent: self.parent(),
-            instruments: instruments::INSTRUMENTS,
+            instruments: if genai { instruments::OF_MODELS } else { instruments::INSTRUMENTS },
             ..Description::default()
         }
     }

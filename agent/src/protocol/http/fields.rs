@@ -1,4 +1,4 @@
-//! Fields of a request that someone needs.
+//! Fields that someone needs.
 
 use super::is;
 
@@ -24,6 +24,22 @@ pub(in crate::protocol) enum Name {
     TraceParent,
     /// `tracestate`
     TraceState,
+    /// `Authorization`
+    Authorization,
+    /// `Content-Type`
+    ContentType,
+    /// `Content-Encoding`
+    ContentEncoding,
+    /// `SOAPAction`
+    SoapAction,
+    /// `x-amz-date` or `x-amz-content-sha256`
+    Amazon,
+    /// `x-amz-request-id`
+    AmazonRequest,
+    /// `anthropic-version`
+    Anthropic,
+    /// `x-elastic-product`
+    ElasticProduct,
 }
 
 impl Name {
@@ -33,11 +49,20 @@ impl Name {
             4 if is(name, b"host") => Self::Host,
             9 if is(name, b"forwarded") => Self::Forwarded,
             10 if is(name, b"user-agent") => Self::UserAgent,
+            10 if is(name, b"soapaction") => Self::SoapAction,
+            10 if is(name, b"x-amz-date") => Self::Amazon,
             10 if is(name, b"tracestate") => Self::TraceState,
             11 if is(name, b"traceparent") => Self::TraceParent,
+            12 if is(name, b"content-type") => Self::ContentType,
+            13 if is(name, b"authorization") => Self::Authorization,
             15 if is(name, b"x-forwarded-for") => Self::ForwardedFor,
             16 if is(name, b"x-forwarded-host") => Self::ForwardedHost,
+            16 if is(name, b"content-encoding") => Self::ContentEncoding,
+            16 if is(name, b"x-amz-request-id") => Self::AmazonRequest,
             17 if is(name, b"x-forwarded-proto") => Self::ForwardedProto,
+            17 if is(name, b"anthropic-version") => Self::Anthropic,
+            17 if is(name, b"x-elastic-product") => Self::ElasticProduct,
+            20 if is(name, b"x-amz-content-sha256") => Self::Amazon,
             _ => return None,
         })
     }
@@ -57,6 +82,14 @@ pub(in crate::protocol) struct Fields<'a> {
     pub traceparent_ambiguous: bool,
     /// In order.
     pub tracestate: [Option<&'a [u8]>; MAX_TRACESTATES],
+    pub authorization: Option<&'a [u8]>,
+    pub content_type: Option<&'a [u8]>,
+    pub content_encoding: Option<&'a [u8]>,
+    pub soap_action: Option<&'a [u8]>,
+    pub amazon: Option<&'a [u8]>,
+    pub amazon_request: Option<&'a [u8]>,
+    pub anthropic: Option<&'a [u8]>,
+    pub elastic_product: Option<&'a [u8]>,
 }
 
 impl<'a> Fields<'a> {
@@ -69,6 +102,14 @@ impl<'a> Fields<'a> {
             Name::ForwardedFor => &mut self.forwarded_for,
             Name::ForwardedHost => &mut self.forwarded_host,
             Name::ForwardedProto => &mut self.forwarded_proto,
+            Name::Authorization => &mut self.authorization,
+            Name::ContentType => &mut self.content_type,
+            Name::ContentEncoding => &mut self.content_encoding,
+            Name::SoapAction => &mut self.soap_action,
+            Name::Amazon => &mut self.amazon,
+            Name::AmazonRequest => &mut self.amazon_request,
+            Name::Anthropic => &mut self.anthropic,
+            Name::ElasticProduct => &mut self.elastic_product,
             Name::TraceParent => {
                 self.traceparent_ambiguous |= *self.traceparent.get_or_insert(value) != value;
                 return;

@@ -1,9 +1,14 @@
 //! The metrics of HTTP exchanges, by the semantic conventions.
 
+use super::calls::genai;
 use crate::protocol::{Instrument, Reading, Role};
 
 /// Of servers and of clients.
 pub(super) const INSTRUMENTS: &[&Instrument] = &[&SERVER, &CLIENT];
+
+/// Of calls of models.
+pub(super) const OF_MODELS: &[&Instrument] =
+    &[&SERVER, &CLIENT, &genai::DURATION, &genai::INPUT, &genai::OUTPUT];
 
 static SERVER: Instrument = Instrument {
     name: "http.server.request.duration",

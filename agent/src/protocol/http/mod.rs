@@ -4,6 +4,7 @@
 //! Nothing here knows how a version frames its messages.
 
 mod attributes;
+mod calls;
 mod detail;
 mod fields;
 mod forwarded;
@@ -16,6 +17,7 @@ mod target;
 mod texts;
 
 pub(in crate::protocol) use attributes::Attributes;
+pub(in crate::protocol) use calls::Call;
 pub(in crate::protocol) use detail::{HttpDetail, Request, Upgraded, Version};
 pub(in crate::protocol) use fields::{Fields, Name};
 pub(in crate::protocol) use outcome::{Reset, broken};
@@ -37,15 +39,18 @@ pub struct Shared {
     pub(in crate::protocol) settings: Settings,
     pub(in crate::protocol) router: Router,
     pub(in crate::protocol) redactor: redact::Redactor,
+    /// A bounded part of bodies may be read for what it says of the call.
+    pub(in crate::protocol) bodies: bool,
 }
 
 impl Shared {
-    /// With settings that [`Settings::validate`] accepts; route patterns that it does not accept are left out.
+    /// With settings that [`Settings::validate`] accepts; route patterns that it does not accept are left out. `bodies`
+    /// says that a bounded part of bodies may be read.
     #[must_use]
-    pub fn new(settings: Settings) -> Arc<Self> {
+    pub fn new(settings: Settings, bodies: bool) -> Arc<Self> {
         let router = Router::lenient(&settings.routes);
         let redactor = redact::Redactor::new(&settings.redact_query_keys);
-        Arc::new(Self { settings, router, redactor })
+        Arc::new(Self { settings, router, redactor, bodies })
     }
 }
 

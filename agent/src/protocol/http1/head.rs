@@ -63,6 +63,8 @@ pub(super) struct Response<'a> {
     pub framing: Framing,
     /// `Upgrade`
     pub upgrade: Option<&'a [u8]>,
+    /// What is kept of the others.
+    pub fields: Fields<'a>,
 }
 
 /// Where the head in `bytes` ends (behind its empty line), looking from `from` on. What lies before `from`
@@ -113,7 +115,12 @@ pub(super) fn response(bytes: &[u8]) -> Option<Response<'_>> {
     let [a, b, c] = [a, b, c].map(|digit| u16::from(digit - b'0'));
     let mut head = Response { status: a * 100 + b * 10 + c, minor: minor - b'0', ..Response::default() };
     for (name, value) in Lines(fields.unwrap_or_default()) {
-        if !head.framing.take(name, value) && is(name, b"upgrade") {
+        if head.framing.take(name, value) {
+            continue;
+        }
+        if let Some(known) = Name::of(name) {
+            head.fields.take(known, value);
+        } else if is(name, b"upgrade") {
             head.upgrade.get_or_insert(value);
         }
     }

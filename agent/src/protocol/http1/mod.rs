@@ -30,7 +30,7 @@ impl Http1 {
     /// With settings of its own.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { shared: Shared::new(settings) }
+        Self { shared: Shared::new(settings, false) }
     }
 
     /// With what the versions of HTTP share.

@@ -93,6 +93,8 @@ pub(super) struct Http1Parser {
     pub(super) doubt: bool,
     /// There may be requests behind those that wait.
     pub(super) barrier: bool,
+    /// Calls were made whose bodies say what they are.
+    reads_bodies: bool,
     /// The client pipelines.
     pub(super) pipelined: bool,
     /// Requests in a row that were sent with none waiting.
@@ -124,6 +126,7 @@ impl Http1Parser {
             last_response: 0,
             doubt: midstream,
             barrier: false,
+            reads_bodies: false,
             pipelined: false,
             serial: 0,
             last_stream: None,
@@ -182,6 +185,7 @@ impl Http1Parser {
             // In one piece with the request before it, which has no response yet.
             self.pipelined |= !self.waiting.is_empty() && !tentative && begun.position > begun.chunk;
         }
+        self.reads_bodies |= request.detail.call.as_ref().is_some_and(|call| call.reads_request());
         self.held += weight;
         self.waiting.push_back(request);
     }
@@ -250,6 +254,17 @@ impl Http1Parser {
             self.responses.state = State::Lost;
             self.responses.tentative = true;
         }
+    }
+
+    /// Of the positions before which nothing is wanted, those of bodies that say nothing of a call.
+    fn unread(&self, [requests, responses]: [u64; 2]) -> [u64; 2] {
+        let active = self.active.as_ref().map(|active| &active.request);
+        let last = self.waiting.back().or(active).and_then(|request| request.detail.call.as_ref());
+        let answered = active.and_then(|request| request.detail.call.as_ref());
+        [
+            if last.is_some_and(|call| call.reads_request()) { 0 } else { requests },
+            if answered.is_some_and(|call| call.reads_response()) { 0 } else { responses },
+        ]
     }
 
     /// Does a run of the client's end a response whose end cannot be seen? Not if it goes on with a request
@@ -415,6 +430,9 @@ impl Parser for Http1Parser {
             };
         }
         let quiet_until = [self.requests.quiet_until(), self.responses.quiet_until()];
+        if self.reads_bodies {
+            return Interest::Frames { quiet_until: self.unread(quiet_until) };
+        }
         // With several messages in a run, they begin anywhere.
         if self.pipelined || self.waiting.len() > 1 || self.is_streaming() {
             Interest::Frames { quiet_until }
