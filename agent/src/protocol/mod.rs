@@ -15,15 +15,15 @@ pub mod mongodb;
 pub mod pairing;
 pub mod redis;
 mod settings;
-mod unknown;
 pub mod sql;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
 pub mod text;
+mod unknown;
 
 pub use exchange::{
-    Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, Signals, TraceParent,
-    Transport, Unit, Value,
+    Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, Signals,
+    TraceParent, Transport, Unit, Value,
 };
 pub use instrument::{Instrument, Reading};
 pub use settings::{Database, Settings, Statements};
@@ -258,9 +258,6 @@ pub struct Registry {
 impl Registry {
     /// The known protocols, in the order in which they are asked, without those that the settings leave out.
     #[must_use]
-    pub fn new(http: &http1::Settings, settings: &Settings) -> Self {
-        let mut protocols: Vec<Arc<dyn Protocol>> =
-            vec![Arc::new(http1::Http1::new(http.clone())), Arc::new(kafka::Kafka)];
     pub fn new(http: &http::Settings, settings: &Settings) -> Self {
         let http = http::Shared::new(http.clone());
         let mut protocols: Vec<Arc<dyn Protocol>> = vec![Arc::new(http1::Http1::with(&http))];
@@ -270,6 +267,7 @@ impl Registry {
         #[rustfmt::skip]
         let mut protocols: Vec<Arc<dyn Protocol>> = vec![
             Arc::new(http1::Http1::with(&http)),
+            Arc::new(kafka::Kafka),
             Arc::new(mongodb::MongoDb::new(settings.database.statements)),
         ];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
