@@ -11,7 +11,8 @@
 use std::borrow::Cow;
 
 use crate::protocol::{
-    Attribute, Description, Detail, Exchange, Instrument, Kind, Outcome, Reading, Role, Scene, Statements, Value,
+    Attribute, Description, Detail, Exchange, Instrument, Kind, Outcome, Reading, Role, Scene, Statements,
+    Value,
 };
 
 use super::commands::Command;

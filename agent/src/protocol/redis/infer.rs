@@ -187,7 +187,8 @@ fn inline(bytes: &[u8]) -> Look {
             foreign |= word.starts_with(b"{");
         }
         let printable = line.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());
-        if !known || foreign || !printable || !Command::find(name).is_some_and(|command| command.takes(count)) {
+        if !known || foreign || !printable || !Command::find(name).is_some_and(|command| command.takes(count))
+        {
             return Look::Wrong;
         }
         look = Look::Likely;
@@ -294,8 +295,20 @@ mod tests {
     #[test]
     fn likely() {
         for text in [
-            "+OK\r\n", "-ERR no\r\n", ":12\r\n", "$5\r\nhello\r\n", "$-1\r\n", "*2\r\n$4\r\nsave\r\n$0\r\n\r\n", "*0\r\n",
-            "_\r\n", "#t\r\n", ",1.5\r\n", "%1\r\n+a\r\n:1\r\n", "$1000\r\nabc", "*1\r\n*2\r\n:1\r\n:2\r\n", "(123\r\n",
+            "+OK\r\n",
+            "-ERR no\r\n",
+            ":12\r\n",
+            "$5\r\nhello\r\n",
+            "$-1\r\n",
+            "*2\r\n$4\r\nsave\r\n$0\r\n\r\n",
+            "*0\r\n",
+            "_\r\n",
+            "#t\r\n",
+            ",1.5\r\n",
+            "%1\r\n+a\r\n:1\r\n",
+            "$1000\r\nabc",
+            "*1\r\n*2\r\n:1\r\n:2\r\n",
+            "(123\r\n",
             "=7\r\ntxt:abc\r\n",
         ] {
             assert_eq!(told(text.as_bytes()), Inference::Likely(Stream::ToClient), "{text}");
@@ -308,9 +321,19 @@ mod tests {
     #[test]
     fn never() {
         for text in [
-            "GET / HTTP/1.1\r\n", "GET /index.html\r\n", "QUIT\r\n", "set k 0 0 5\r\nhello\r\n", "+OK\r\nPONG\r\n",
-            ":irc.example 001 me\r\n", "$5\r\nhelloworld", "*2\r\n+OK\r\nno",
-            "INFO {\"server_id\":\"x\"}\r\n", "*1\r\n$3\r\nGETS\r\n", "* text\r\n", "-\x01\r\n", "PING\r\nPUB a 1\r\n",
+            "GET / HTTP/1.1\r\n",
+            "GET /index.html\r\n",
+            "QUIT\r\n",
+            "set k 0 0 5\r\nhello\r\n",
+            "+OK\r\nPONG\r\n",
+            ":irc.example 001 me\r\n",
+            "$5\r\nhelloworld",
+            "*2\r\n+OK\r\nno",
+            "INFO {\"server_id\":\"x\"}\r\n",
+            "*1\r\n$3\r\nGETS\r\n",
+            "* text\r\n",
+            "-\x01\r\n",
+            "PING\r\nPUB a 1\r\n",
         ] {
             let told = told(text.as_bytes());
             assert!(matches!(told, Inference::No), "{text}: {told:?}");
@@ -320,7 +343,12 @@ mod tests {
     /// Beginnings are waited for.
     #[test]
     fn prefixes() {
-        for whole in ["*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", ">3\r\n$7\r\nmessage\r\n$2\r\nch", "$5\r\nhello\r\n", "PING\r\n"] {
+        for whole in [
+            "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n",
+            ">3\r\n$7\r\nmessage\r\n$2\r\nch",
+            "$5\r\nhello\r\n",
+            "PING\r\n",
+        ] {
             for end in 1..whole.len() {
                 let told = told(&whole.as_bytes()[..end]);
                 assert!(!matches!(told, Inference::No), "{:?}", &whole[..end]);

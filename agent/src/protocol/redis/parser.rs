@@ -14,9 +14,7 @@
 
 use crate::protocol::frames::Input;
 use crate::protocol::pairing::{InOrder, Pending};
-use crate::protocol::{
-    Chunk, End, Exchange, Interest, Losses, Moment, Outcome, Parser, Statements, Stream,
-};
+use crate::protocol::{Chunk, End, Exchange, Interest, Losses, Moment, Outcome, Parser, Statements, Stream};
 
 use super::commands::{Answer, Role};
 use super::detail::{MessageDetail, RedisDetail};
@@ -331,7 +329,13 @@ impl RedisParser {
             Some(Word::Message) => {
                 let detail = Box::new(MessageDetail { length: reply.length });
                 let end = reply.end.time;
-                out.push(Exchange { start: reply.start, first_byte: None, end, outcome: Outcome::Complete, detail });
+                out.push(Exchange {
+                    start: reply.start,
+                    first_byte: None,
+                    end,
+                    outcome: Outcome::Complete,
+                    detail,
+                });
                 return;
             }
             Some(Word::Subscribed(kind)) => (kind, Role::Subscribe),
@@ -379,7 +383,9 @@ impl Parser for RedisParser {
         let mut input = Input::new(chunk);
         match stream {
             Stream::ToServer => {
-                while !self.over && let Some(event) = self.requests.next(&mut input) {
+                while !self.over
+                    && let Some(event) = self.requests.next(&mut input)
+                {
                     match event {
                         request::Event::Request(request) => self.request(request, out),
                         request::Event::Lost => {
@@ -443,9 +449,9 @@ impl Parser for RedisParser {
     fn interest(&self) -> Interest {
         match self.over {
             true => Interest::Nothing,
-            false => Interest::Frames {
-                quiet_until: [self.requests.quiet_until(), self.replies.quiet_until()],
-            },
+            false => {
+                Interest::Frames { quiet_until: [self.requests.quiet_until(), self.replies.quiet_until()] }
+            }
         }
     }
 

@@ -137,7 +137,9 @@ fn subscriber(push: char) -> Conversation {
         .server(text(">3\r\n$10\r\npsubscribe\r\n$2\r\nc*\r\n:3\r\n"))
         .server(text(">4\r\n$8\r\npmessage\r\n$2\r\nc*\r\n$2\r\ncc\r\n$5\r\nhello\r\n"))
         .client(commands(&["UNSUBSCRIBE", "PUNSUBSCRIBE c*"]))
-        .server(text(">3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:2\r\n>3\r\n$11\r\nunsubscribe\r\n$1\r\nb\r\n:1\r\n"))
+        .server(text(
+            ">3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:2\r\n>3\r\n$11\r\nunsubscribe\r\n$1\r\nb\r\n:1\r\n",
+        ))
         .server(text(">3\r\n$12\r\npunsubscribe\r\n$2\r\nc*\r\n:0\r\n"))
         .client(command("LRANGE l 0 2"))
         .server("*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$5\r\nhello\r\n")
