@@ -259,9 +259,6 @@ impl Registry {
     /// The known protocols, in the order in which they are asked, without those that the settings leave out.
     #[must_use]
     pub fn new(http: &http::Settings, settings: &Settings) -> Self {
-        let http = http::Shared::new(http.clone());
-        let mut protocols: Vec<Arc<dyn Protocol>> = vec![Arc::new(http1::Http1::with(&http))];
-        protocols.push(Arc::new(redis::Redis::new(settings.database.statements)));
         let http = http::Shared::new(http.clone(), settings.http_bodies);
         // One a line, so that adding one touches no other.
         #[rustfmt::skip]
@@ -269,6 +266,7 @@ impl Registry {
             Arc::new(http1::Http1::with(&http)),
             Arc::new(kafka::Kafka),
             Arc::new(mongodb::MongoDb::new(settings.database.statements)),
+            Arc::new(redis::Redis::new(settings.database.statements)),
         ];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
         Self { protocols, network_spans: settings.network_spans }

@@ -1,13 +1,13 @@
 """redis-py in steps: connections that stay open, with RESP2 or RESP3.
 
-usage: clients.py PORT PROTOCOL
+usage: clients.py PORT PROTOCOL SIZE
 """
 
 import sys
 
 import redis
 
-port, protocol = int(sys.argv[1]), int(sys.argv[2])
+port, protocol, size = map(int, sys.argv[1:])
 
 
 def step():
@@ -20,7 +20,7 @@ client = redis.Redis(
 )
 subscriber = redis.Redis(port=port, protocol=protocol, lib_name=None, lib_version=None).pubsub()
 client.ping()
-subscriber.subscribe("news")
+subscriber.subscribe(f"news{protocol}")
 assert subscriber.get_message(timeout=5)["type"] == "subscribe"
 
 while step():
@@ -42,8 +42,8 @@ while step():
         pass
     client.hset("hash", mapping={"f": "1", "g": "2"})
     assert client.hgetall("hash") == {b"f": b"1", b"g": b"2"}
-    client.set("large", "x" * 300_000)
-    assert len(client.get("large")) == 300_000
+    client.set("large", "x" * size)
+    assert len(client.get("large")) == size
     for i in range(3):
-        client.publish("news", f"number {i}")
+        client.publish(f"news{protocol}", f"number {i}")
         assert subscriber.get_message(timeout=5)["data"] == f"number {i}".encode()
