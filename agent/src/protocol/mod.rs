@@ -18,6 +18,7 @@ mod instrument;
 pub mod kafka;
 pub mod mongodb;
 pub mod pairing;
+pub mod redis;
 mod settings;
 pub mod sql;
 #[cfg(any(test, fuzzing))]
@@ -278,6 +279,7 @@ impl Registry {
             Arc::new(cassandra::Cassandra::new(settings.database.statements)),
             Arc::new(thrift::Thrift),
             Arc::new(dubbo::Dubbo),
+            Arc::new(redis::Redis::new(settings.database.statements)),
         ];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
         Self { protocols, network_spans: settings.network_spans }

@@ -77,7 +77,7 @@ impl<D: Detail + 'static> InOrder<D> {
         self.waiting.get(index)
     }
 
-    /// The one whose response comes next.
+    /// As [`front`](Self::front), to be changed.
     pub fn front_mut(&mut self) -> Option<&mut Pending<D>> {
         self.waiting.front_mut()
     }

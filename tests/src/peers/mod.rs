@@ -4,6 +4,7 @@ pub mod dns;
 pub mod cassandra;
 pub mod kafka;
 pub mod mongodb;
+pub mod redis;
 
 use std::path::PathBuf;
 

@@ -6,3 +6,4 @@ mod cassandra;
 mod http;
 mod kafka;
 mod mongodb;
+mod redis;
