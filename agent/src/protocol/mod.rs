@@ -13,16 +13,17 @@ mod instrument;
 pub mod kafka;
 pub mod mongodb;
 pub mod pairing;
+pub mod postgresql;
 mod settings;
-mod unknown;
 pub mod sql;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
 pub mod text;
+mod unknown;
 
 pub use exchange::{
-    Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, Signals, TraceParent,
-    Transport, Unit, Value,
+    Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, Signals,
+    TraceParent, Transport, Unit, Value,
 };
 pub use instrument::{Instrument, Reading};
 pub use settings::{Database, Settings, Statements};
@@ -234,6 +235,8 @@ pub struct Losses {
     pub unparsed_bytes: u64,
     /// Messages given up because a limit was reached (length of a head, exchanges in flight).
     pub over_limit: u64,
+    /// Connections that went on encrypted or compressed, as their protocol negotiated.
+    pub unreadable: u64,
 }
 
 impl Losses {
@@ -244,6 +247,7 @@ impl Losses {
         self.resynchronised += more.resynchronised;
         self.unparsed_bytes += more.unparsed_bytes;
         self.over_limit += more.over_limit;
+        self.unreadable += more.unreadable;
     }
 }
 
@@ -257,16 +261,15 @@ pub struct Registry {
 impl Registry {
     /// The known protocols, in the order in which they are asked, without those that the settings leave out.
     #[must_use]
-    pub fn new(http: &http1::Settings, settings: &Settings) -> Self {
-        let mut protocols: Vec<Arc<dyn Protocol>> =
-            vec![Arc::new(http1::Http1::new(http.clone())), Arc::new(kafka::Kafka)];
     pub fn new(http: &http::Settings, settings: &Settings) -> Self {
         let http = http::Shared::new(http.clone(), settings.http_bodies);
         // One a line, so that adding one touches no other.
         #[rustfmt::skip]
         let mut protocols: Vec<Arc<dyn Protocol>> = vec![
             Arc::new(http1::Http1::with(&http)),
+            Arc::new(kafka::Kafka),
             Arc::new(mongodb::MongoDb::new(settings.database.statements)),
+            Arc::new(postgresql::Postgresql::new(settings.database.statements)),
         ];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
         Self { protocols, network_spans: settings.network_spans }

@@ -59,6 +59,7 @@ counters! {
     unpaired_requests: "Requests whose response was lost.",
     resynchronised: "Times that a parser lost its place in a stream.",
     unparsed_bytes: "Bytes that passed while a parser had lost its place.",
+    unreadable_connections: "Connections that their protocol made unreadable: encrypted or compressed after its first messages.",
     over_limit: "Messages given up because a limit was reached.",
 }
 
@@ -79,5 +80,6 @@ impl Counters {
         Self::bump(&self.resynchronised, losses.resynchronised);
         Self::bump(&self.unparsed_bytes, losses.unparsed_bytes);
         Self::bump(&self.over_limit, losses.over_limit);
+        Self::bump(&self.unreadable_connections, losses.unreadable);
     }
 }
