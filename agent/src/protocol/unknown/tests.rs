@@ -120,7 +120,8 @@ fn description() {
         let described = out[0].detail.describe(&out[0], &scene);
         assert_eq!(described.signals == Signals::SpanAndMetrics, spans);
         assert_eq!(described.name, "network");
-        let get = |key: &str| described.attributes.iter().find(|(name, _)| *name == key).map(|(_, value)| value);
+        let get =
+            |key: &str| described.attributes.iter().find(|(name, _)| *name == key).map(|(_, value)| value);
         let port = if role == Role::Client { 6000 } else { 5000 };
         assert_eq!(get("server.port"), Some(&Value::Integer(port)));
         assert_eq!(get("network.protocol.name"), Some(&Value::Text("tls".into())));
