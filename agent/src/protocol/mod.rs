@@ -19,6 +19,7 @@ pub mod kafka;
 pub mod mongodb;
 pub mod pairing;
 pub mod redis;
+pub mod postgresql;
 mod settings;
 pub mod sql;
 #[cfg(any(test, fuzzing))]
@@ -242,6 +243,8 @@ pub struct Losses {
     pub unparsed_bytes: u64,
     /// Messages given up because a limit was reached (length of a head, exchanges in flight).
     pub over_limit: u64,
+    /// Connections that went on encrypted or compressed, as their protocol negotiated.
+    pub unreadable: u64,
 }
 
 impl Losses {
@@ -252,6 +255,7 @@ impl Losses {
         self.resynchronised += more.resynchronised;
         self.unparsed_bytes += more.unparsed_bytes;
         self.over_limit += more.over_limit;
+        self.unreadable += more.unreadable;
     }
 }
 
@@ -280,6 +284,7 @@ impl Registry {
             Arc::new(thrift::Thrift),
             Arc::new(dubbo::Dubbo),
             Arc::new(redis::Redis::new(settings.database.statements)),
+            Arc::new(postgresql::Postgresql::new(settings.database.statements)),
         ];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
         Self { protocols, network_spans: settings.network_spans }
