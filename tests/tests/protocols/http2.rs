@@ -1,7 +1,7 @@
 //! HTTP/2 in clear text: Node, Go, hyper, nginx, nghttpx, h2load, curl.
 
 use remora_tests::{
-    Agent, Netns, Place, Program, Recording, Running, Selection, installed, nginx, peers, workload,
+    Agent, Netns, Place, Recording, Running, Selection, installed, nginx, peers, rust_h2, workload,
 };
 
 const PORT: u16 = 8082;
@@ -20,7 +20,7 @@ fn node_client(net: &Netns, bytes: i64) -> Running {
     program.args([PORT.to_string(), bytes.to_string()]).in_steps()
 }
 
-fn go(net: &Netns, mode: &str) -> Option<Program> {
+fn go(net: &Netns, mode: &str) -> Option<remora_tests::Program> {
     Some(net.program(peers::go("http2")?).arg(mode).arg(PORT.to_string()))
 }
 
@@ -171,6 +171,51 @@ fn recorded_and_lost() {
     let _ = clients
         .filter("wrong", |span| span.code() == Some(200) && span.target().contains("/status"))
         .exactly(0);
+}
+
+#[test]
+fn hyper() {
+    let net = Netns::new();
+    let _server = rust_h2(&net).args(["serve", &PORT.to_string()]).listen(PORT);
+    let agent = Agent::start(&net);
+    let mut client = rust_h2(&net).args(["fetch", &PORT.to_string()]).in_steps();
+    client.step();
+    client.step();
+    let _ = client.last_step().ok();
+    let spans = agent.stop();
+    for side in [spans.client(PORT), spans.server(PORT)] {
+        let all = side
+            .exactly(16)
+            .each_has("http.response.status_code", 200)
+            .each_has("http.response.body.size", 11);
+        assert_eq!(paths(&all), 16);
+    }
+    assert_eq!(spans.coverage.get("unpaired_responses"), 0, "{}", spans.coverage);
+}
+
+/// Large bodies in both directions, several at once on one connection.
+#[test]
+fn large_bodies() {
+    const SIZE: i64 = 3_000_000;
+    let (net, place) = (Netns::new(), Place::new());
+    if !installed("node") {
+        return;
+    }
+    let file = place.write("large", vec![b'l'; SIZE as usize]);
+    let _server = node_server(&net);
+    let agent = Agent::start(&net);
+    let upload = format!("@{}", file.display());
+    let url = format!("http://127.0.0.1:{PORT}/echo");
+    for _ in 0..3 {
+        let curl =
+            net.program("curl").args(["-sS", "--http2-prior-knowledge", "-o", "/dev/null", "--data-binary"]);
+        let _ = curl.args([&upload, &url]).run().ok();
+    }
+    let spans = agent.stop();
+    for side in [spans.client(PORT), spans.server(PORT)] {
+        let all = side.exactly(3).each_has("http.response.status_code", 200);
+        let _ = all.each_has("http.response.body.size", SIZE).each_has("http.request.body.size", SIZE);
+    }
 }
 
 /// nghttpx speaks HTTP/2 in front and HTTP/1 behind; curl upgrades to it, or knows.
