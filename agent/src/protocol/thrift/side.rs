@@ -94,7 +94,11 @@ impl Side {
                     let room = (MOST_HEAD - before).min(data.len());
                     self.buffer.extend_from_slice(&data[..room]);
                     match head::read(&self.buffer) {
-                        Found::Head(head) if head.kind.is_none_or(|kind| kind.stream() == self.stream) => {
+                        Found::Head(head)
+                            if head.kind.is_none_or(|kind| kind.stream() == self.stream)
+                                // A name longer than any that is read does not end in the buffer.
+                                && head.body <= self.buffer.len() =>
+                        {
                             data = &data[head.body.saturating_sub(before)..];
                             self.begin_body(head);
                             self.finish_if_over(chunk, event);
