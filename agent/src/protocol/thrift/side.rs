@@ -159,7 +159,7 @@ impl Side {
     fn begin_body(&mut self, head: Head) {
         let of_reply = matches!(head.kind, Some(Kind::Reply | Kind::Exception));
         let wanted = head.body + if of_reply { REPLY_KEPT } else { 0 };
-        let left = head.length.map(|length| length - head.body as u64);
+        let left = head.length.map(|length| length.saturating_sub(head.body as u64));
         let wanted = left.map_or(wanted, |left| wanted.min(head.body + left as usize));
         self.buffer.truncate(head.body);
         if left.is_none() {
@@ -198,7 +198,7 @@ impl Side {
             State::Body(body) if body.cut || self.buffer.len() >= body.wanted => {
                 match body.left.unwrap_or_else(|| self.skip.quiet()) {
                     0 => 0,
-                    left => self.end + left,
+                    left => self.end.saturating_add(left),
                 }
             }
             _ => 0,
