@@ -176,6 +176,13 @@ impl Datagrams {
         self.sockets.retain(|_, socket| now.saturating_sub(socket.last) <= SILENCE);
     }
 
+    /// Whether something that the process asked is not answered yet.
+    #[must_use]
+    pub fn waits(&self, process: u32) -> bool {
+        let pairs = self.waiting.iter().filter_map(|key| self.pairs.get(key));
+        pairs.into_iter().any(|pair| pair.last.unit.process == process)
+    }
+
     /// A process ended at `time`: nobody waits any more for what it asked.
     pub fn process_gone(&mut self, process: u32, time: u64, room: &mut Room<'_>, sink: &mut dyn Sink) {
         let pairs = &mut self.pairs;

@@ -134,6 +134,8 @@ impl Shard {
                         }
                     }
                     self.gone.push((exit.header.time, exit.process));
+                } else if self.datagrams.waits(exit.process) {
+                    self.gone.push((exit.header.time, exit.process));
                 }
             }
             _ => {}

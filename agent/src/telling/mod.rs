@@ -2,6 +2,7 @@
 //!
 //! The metrics come first: whatever becomes of the span, the exchange is counted.
 
+mod peers;
 mod resources;
 
 use std::sync::Arc;
@@ -12,10 +13,12 @@ use crate::protocol::{Outcome, Role, Scene, Signals};
 use crate::stream::{Counters, Facts, Sink, Told, Traffic};
 use crate::trace::{Described, Spans};
 
+use peers::Peers;
 use resources::Resources;
 
 /// Takes what a shard tells.
 pub struct Teller {
+    peers: Peers,
     resources: Resources,
     readings: Readings,
     spans: Spans,
@@ -26,7 +29,8 @@ impl Teller {
     /// Tells of the processes in `store`. `counters` are the shard's.
     #[must_use]
     pub fn new(store: Arc<Store>, readings: Readings, spans: Spans, counters: Arc<Counters>) -> Self {
-        Self { resources: Resources::new(store), readings, spans, counters }
+        let peers = Peers::new(Arc::clone(&store));
+        Self { peers, resources: Resources::new(store), readings, spans, counters }
     }
 
     fn lost(&self, lost: Lost) {
@@ -36,10 +40,12 @@ impl Teller {
 
 impl Sink for Teller {
     fn tell(&mut self, told: Told<'_>) {
-        let Told { exchange, connection, number } = told;
+        let connection = told.connection;
         let role = connection.role.unwrap_or(Role::Client);
         let scene = Scene { role, local: &connection.local, remote: &connection.remote };
-        let description = exchange.detail.describe(&exchange, &scene);
+        let mut description = told.exchange.detail.describe(&told.exchange, &scene);
+        self.peers.name(&told, &mut description);
+        let Told { exchange, connection, number } = told;
         let resource = self.resources.of(exchange.start.unit.process, exchange.start.time);
         let spanned = description.signals == Signals::SpanAndMetrics;
         let context = spanned.then(|| self.spans.context(connection.id, number, &description));
