@@ -69,6 +69,13 @@ impl AgentBuilder {
         self
     }
 
+    /// More arguments.
+    #[must_use]
+    pub fn args<A: AsRef<std::ffi::OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.program = self.program.args(arguments);
+        self
+    }
+
     /// An environment variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use remora_tests::{
-    Agent, Client, Data, Metrics, Netns, Place, Point, Program, Running, Sink, Value, nginx, python, remora,
-    wait_for,
+    Agent, Client, Data, Metrics, Netns, Place, Point, Program, Running, Sink, Tier, Value, each_tier, nginx,
+    python, remora, wait_for,
 };
+
+each_tier!(unknown_protocol, encrypted);
 
 const PORT: u16 = 8080;
 const ADDRESS: &str = "127.0.0.1:8080";
@@ -45,7 +47,10 @@ fn only<'a>(points: &[&'a Point]) -> &'a Point {
 fn counts_exactly(temporality: &str) {
     let (net, place) = (Netns::new(), Place::new());
     let _server = web(&net, &place);
-    let agent = Agent::watch(&net).env(TEMPORALITY, temporality).arg("--metrics-interval").arg("300").start();
+    let agent = Agent::watch(&net)
+        .env(TEMPORALITY, temporality)
+        .args(["--metrics-interval", "300", "--shards", "4"])
+        .start();
     let mut client = Client::connect(&net, ADDRESS);
     for (round, count) in [40, 1, 17].into_iter().enumerate() {
         requests(&mut client, &format!("/item/{round}"), count);
@@ -193,8 +198,7 @@ fn real_collector(temporality: &str, protocol: &str, port: u16) {
         .env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
         .env("OTEL_BSP_SCHEDULE_DELAY", "100")
         .env(TEMPORALITY, temporality)
-        .arg("--metrics-interval")
-        .arg("300")
+        .args(["--metrics-interval", "300"])
         .start();
     let mut client = Client::connect(&net, ADDRESS);
     let nginx = [("service.name", Value::from("nginx"))];
@@ -322,11 +326,11 @@ fn exact(metrics: &Metrics, port: u16, connections: i64, turns: i64, asked: &Ask
     metrics.consistent();
 }
 
-/// A home-made protocol: short connections, which end before the search for a protocol does, and long ones.
-#[test]
-fn unknown_protocol() {
+/// A home-made protocol: short connections, which end before the search for a protocol does, and long ones; over several
+/// shards.
+fn unknown_protocol(tier: Tier) {
     let net = Netns::new();
-    let agent = Agent::watch(&net).arg("--metrics-interval").arg("500").start();
+    let agent = Agent::watch(&net).tier(tier).args(["--metrics-interval", "500", "--shards", "3"]).start();
     let _short = python(&net, "nonsense.py").args(["serve", "127.0.0.1", "9001"]).listen(9001);
     let _long = python(&net, "nonsense.py").args(["serve", "127.0.0.1", "9002"]).listen(9002);
     let short = ask(&net, 9001, 20, 3, None);
@@ -345,8 +349,7 @@ fn unknown_protocol() {
 }
 
 /// With TLS the bytes say nothing, but the turns are there: one more for the handshake.
-#[test]
-fn encrypted() {
+fn encrypted(tier: Tier) {
     let (net, place) = (Netns::new(), Place::new());
     let (key, certificate) = (place.join("key.pem"), place.join("certificate.pem"));
     let _ = Program::new("openssl")
@@ -357,7 +360,7 @@ fn encrypted() {
         .arg(&certificate)
         .run()
         .ok();
-    let agent = Agent::start(&net);
+    let agent = Agent::watch(&net).tier(tier).start();
     let server = python(&net, "nonsense.py").args(["serve", "127.0.0.1", "9443"]);
     let _server = server.arg(&certificate).arg(&key).listen(9443);
     let asked = ask(&net, 9443, 5, 30, Some(&certificate.to_string_lossy()));
@@ -383,12 +386,25 @@ fn network_spans() {
     }
 }
 
+/// What the kernel copies of a connection that nobody can read is next to nothing.
+#[test]
+fn unknown_costs_little() {
+    let net = Netns::new();
+    let agent = Agent::start(&net);
+    let _server = python(&net, "nonsense.py").args(["serve", "127.0.0.1", "9001"]).listen(9001);
+    let asked = ask(&net, 9001, 1, 600, None);
+    let told = agent.stop();
+    exact(&told.metrics, 9001, 1, 600, &asked);
+    let (seen, copied) = (told.coverage.get("bytes"), told.coverage.get("captured_bytes"));
+    assert!(seen > 2_000_000 && copied < seen / 20, "{copied} of {seen} bytes were copied");
+}
+
 /// A long connection is told while it lasts.
 #[test]
 fn long_connection() {
     let (net, place) = (Netns::new(), Place::new());
     let _server = web(&net, &place);
-    let agent = Agent::watch(&net).arg("--metrics-interval").arg("200").start();
+    let agent = Agent::watch(&net).args(["--metrics-interval", "200"]).start();
     let mut client = Client::connect(&net, ADDRESS);
     let received = |agent: &Agent| io(&agent.so_far().metrics, "client", PORT, "receive");
     requests(&mut client, "/x", 10);
