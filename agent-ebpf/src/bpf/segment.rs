@@ -179,7 +179,8 @@ pub fn wanted(sock: Sock, direction: u8, bytes: u32) -> Found {
     let id = connection.id;
     if let Some(control) = CONTROLS.get(Control::index(id, setting!(controls)))
         && control.connection == id
-        && (control.mode == MODE_OFF || (control.mode == MODE_TURNS && goes_on(connection, direction)))
+        && (control.mode == MODE_OFF
+            || (control.mode == MODE_TURNS && bytes > 0 && goes_on(connection, direction)))
     {
         count(Counter::Segments, 1);
         count(Counter::Bytes, bytes as u64);
