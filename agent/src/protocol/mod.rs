@@ -8,8 +8,10 @@ pub mod context;
 pub mod dns;
 mod exchange;
 pub mod frames;
+mod grpc;
 pub mod http;
 pub mod http1;
+pub mod http2;
 mod instrument;
 pub mod kafka;
 pub mod mongodb;
@@ -23,6 +25,10 @@ mod unknown;
 
 pub use exchange::{
     Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Names, Outcome, Role, Scene, Signals,
+pub mod websocket;
+
+pub use exchange::{
+    Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, Signals,
     TraceParent, Transport, Unit, Value,
 };
 pub use instrument::{Instrument, Reading};
@@ -265,8 +271,10 @@ impl Registry {
         let mut protocols: Vec<Arc<dyn Protocol>> = vec![
             Arc::new(http1::Http1::with(&http)),
             Arc::new(dns::Dns),
+            Arc::new(http2::Http2::new(&http)),
             Arc::new(kafka::Kafka),
             Arc::new(mongodb::MongoDb::new(settings.database.statements)),
+            Arc::new(websocket::WebSocket),
         ];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
         Self { protocols, network_spans: settings.network_spans }

@@ -11,7 +11,7 @@ use super::Ids;
 use super::otlp::{self, pair};
 use super::peers::Peers;
 use crate::identity::{Identity, Store};
-use crate::protocol::{Description, Kind, Role, Scene, Unit, Value};
+use crate::protocol::{Description, Kind, Role, Scene, Signals, Unit, Value};
 use crate::stream::{Sink, Told};
 
 /// Spans that are handed over at once at most.
@@ -65,9 +65,12 @@ impl Sink for Spans {
         let connection = told.connection;
         let role = connection.role.unwrap_or(Role::Client);
         let scene = Scene { role, local: &connection.local, remote: &connection.remote };
-        let mut description = told.exchange.detail.describe(&told.exchange, &scene);
+let mut description = told.exchange.detail.describe(&told.exchange, &scene);
         self.peers.name(&told, &mut description);
         let Told { exchange, connection, number } = told;
+        if description.signals == Signals::Metrics {
+            return;
+        }
         let Description { name, attributes, error, parent, kind, instruments: _, signals: _ } = description;
 
         let mut pairs = Vec::with_capacity(attributes.len() + 3);
