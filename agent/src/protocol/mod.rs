@@ -22,13 +22,10 @@ pub mod sql;
 pub mod testing;
 pub mod text;
 mod unknown;
-
-pub use exchange::{
-    Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Names, Outcome, Role, Scene, Signals,
 pub mod websocket;
 
 pub use exchange::{
-    Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, Signals,
+    Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Names, Outcome, Role, Scene, Signals,
     TraceParent, Transport, Unit, Value,
 };
 pub use instrument::{Instrument, Reading};

@@ -65,7 +65,7 @@ impl Sink for Spans {
         let connection = told.connection;
         let role = connection.role.unwrap_or(Role::Client);
         let scene = Scene { role, local: &connection.local, remote: &connection.remote };
-let mut description = told.exchange.detail.describe(&told.exchange, &scene);
+        let mut description = told.exchange.detail.describe(&told.exchange, &scene);
         self.peers.name(&told, &mut description);
         let Told { exchange, connection, number } = told;
         if description.signals == Signals::Metrics {
