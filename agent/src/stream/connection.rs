@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use remora_abi::maps::{Control, MODE_FRAMES, MODE_HEADS, MODE_OFF};
+use remora_abi::maps::{Control, MODE_FRAMES, MODE_HEADS, MODE_OFF, MODE_TURNS};
 use remora_abi::record::{
     AF_INET, AF_INET6, AMBIGUOUS, Close, END_OF_STREAM, OPEN_MIDSTREAM, Open, READ, ROLE_CLIENT, ROLE_SERVER,
     RUN_START, Segment,
@@ -114,7 +114,11 @@ impl Connection {
 
     /// The next segment, in the order in which the kernel told them.
     pub fn segment(&mut self, segment: &Segment, payload: &[u8], room: &mut Room<'_>) {
-        if segment.direction == READ && self.reorder.must_wait(segment, self.seen_written()) {
+        // Of turns only the beginnings are told: what has not been seen need not come.
+        if segment.direction == READ
+            && self.control.mode != MODE_TURNS
+            && self.reorder.must_wait(segment, self.seen_written())
+        {
             Counters::bump(&room.counters.held_segments, 1);
             self.reorder.hold(*segment, payload);
             return;
@@ -165,7 +169,7 @@ impl Connection {
         Counters::bump(&room.counters.overlap_bytes, overlap);
         let gap = segment.position.saturating_sub(place);
         if gap > 0 {
-            Counters::bump(&room.counters.gap_bytes, gap);
+            self.gap(gap, room);
             let chunk = Chunk { at, position: place, length: gap, bytes: &[], run_start: false };
             self.chunk(reading, &chunk, room);
         }
@@ -177,8 +181,15 @@ impl Connection {
             bytes: &payload[skipped..],
             run_start: segment.flags & RUN_START != 0,
         };
-        Counters::bump(&room.counters.gap_bytes, chunk.length.saturating_sub(chunk.bytes.len() as u64));
+        self.gap(chunk.length.saturating_sub(chunk.bytes.len() as u64), room);
         self.chunk(reading, &chunk, room);
+    }
+
+    /// So many bytes are missing, unless nobody asked for them.
+    fn gap(&self, bytes: u64, room: &Room<'_>) {
+        if self.control.mode != MODE_TURNS {
+            Counters::bump(&room.counters.gap_bytes, bytes);
+        }
     }
 
     /// Gives a chunk to the parser, or looks for the protocol in it.
@@ -269,7 +280,8 @@ impl Connection {
         let (mode, budget, quiet_until) = match parser.interest() {
             Interest::Heads { budget, quiet_until } => (MODE_HEADS, budget, quiet_until),
             Interest::Frames { quiet_until } => (MODE_FRAMES, 0, quiet_until),
-            Interest::Nothing | Interest::Turns => {
+            Interest::Turns => (MODE_TURNS, 0, [0; 2]),
+            Interest::Nothing => {
                 self.off(room);
                 return;
             }
@@ -367,7 +379,7 @@ impl Connection {
         // The end of a stream takes one sequence number.
         let gap = position.saturating_sub(seen);
         if gap > 1 && gap < 1 << 31 {
-            Counters::bump(&room.counters.gap_bytes, gap);
+            self.gap(gap, room);
             let chunk = Chunk { at, position: seen, length: gap, bytes: &[], run_start: false };
             self.chunk(reading, &chunk, room);
         }
