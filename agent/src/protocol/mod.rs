@@ -275,8 +275,8 @@ impl Registry {
         #[rustfmt::skip]
         let mut protocols: Vec<Arc<dyn Protocol>> = vec![
             Arc::new(http1::Http1::with(&http)),
-            Arc::new(http2::Http2::new(&http)),
             Arc::new(dns::Dns),
+            Arc::new(http2::Http2::new(&http)),
             Arc::new(kafka::Kafka),
             Arc::new(mongodb::MongoDb::new(settings.database.statements)),
             Arc::new(websocket::WebSocket),
