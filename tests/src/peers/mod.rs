@@ -5,6 +5,7 @@ pub mod dns;
 pub mod kafka;
 pub mod mongodb;
 pub mod redis;
+pub mod postgresql;
 
 use std::path::PathBuf;
 

@@ -12,3 +12,4 @@ mod http;
 mod kafka;
 mod mongodb;
 mod redis;
+mod postgresql;
