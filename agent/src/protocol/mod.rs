@@ -19,6 +19,7 @@ pub mod sql;
 pub mod testing;
 pub mod text;
 mod unknown;
+pub mod zookeeper;
 
 pub use exchange::{
     Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, Signals,
@@ -265,6 +266,7 @@ impl Registry {
             Arc::new(http1::Http1::with(&http)),
             Arc::new(kafka::Kafka),
             Arc::new(mongodb::MongoDb::new(settings.database.statements)),
+            Arc::new(zookeeper::ZooKeeper::new(settings.database.statements)),
         ];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
         Self { protocols, network_spans: settings.network_spans }
