@@ -5,6 +5,7 @@ pub mod cassandra;
 pub mod kafka;
 pub mod mongodb;
 pub mod redis;
+pub mod zookeeper;
 
 use std::path::PathBuf;
 

@@ -7,3 +7,4 @@ mod http;
 mod kafka;
 mod mongodb;
 mod redis;
+mod zookeeper;

@@ -139,6 +139,13 @@ impl Kafka {
         }
     }
 
+    /// A response to Fetch passed, and it is not known whether there were records in it.
+    pub fn lacks_records(&self) -> bool {
+        matches!(self.key, api::FETCH | api::SHARE_FETCH)
+            && self.fetched == Fetched::Unknown
+            && self.error.is_none()
+    }
+
     /// The response tells which of the topics that were asked for there were records of; what is cut off, not how many.
     fn fetched(&mut self, summary: &Summary<'_>, whole: bool, known: &Topics) {
         let filled = &summary.filled;
