@@ -18,8 +18,8 @@ mod instrument;
 pub mod kafka;
 pub mod mongodb;
 pub mod pairing;
-pub mod redis;
 pub mod postgresql;
+pub mod redis;
 mod settings;
 pub mod sql;
 #[cfg(any(test, fuzzing))]

@@ -1,8 +1,8 @@
 //! Each protocol with the programs that really speak it: the agent first, the agent in the middle of open connections, and
 //! bytes missing.
 
-mod dns;
 mod cassandra;
+mod dns;
 mod http;
 mod kafka;
 mod mongodb;
