@@ -124,7 +124,8 @@ fn kazoo() {
     let service = "kazoo_client";
     for (name, count) in [
         ("connect", 0),
-        ("getData /kazoo", 15),
+        ("getData /kazoo", 16),
+        ("setData /kazoo", 1),
         ("getData /missing", 1),
         ("multi", 1),
         ("delete /kazoo", 1),

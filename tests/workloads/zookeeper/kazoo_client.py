@@ -1,4 +1,5 @@
-"""ADDRESS: kazoo makes a node, reads it 20 times (it waits after 5), asks for one that is missing, and removes it."""
+"""ADDRESS: kazoo makes a node, reads it 20 times (it waits after 5), asks for one that is missing, makes it large, and
+removes it."""
 import sys
 
 from kazoo.client import KazooClient
@@ -20,6 +21,8 @@ transaction = client.transaction()
 transaction.create("/kazoo/a")
 transaction.delete("/kazoo/a")
 transaction.commit()
+client.set("/kazoo", b"large" * 60_000)
+assert len(client.get("/kazoo")[0]) == 300_000
 client.delete("/kazoo")
 client.stop()
 client.close()

@@ -326,7 +326,7 @@ impl Detail for Kafka {
             parent: self.parent.clone(),
             kind: operation.map_or(Kind::ByRole, |(_, _, kind)| kind),
             instruments: self.instruments(),
-            ..Description::default()
+            signals: self.signals(),
         }
     }
 }

@@ -126,10 +126,6 @@ fn sessions() {
 /// Late, with bytes missing, or damaged: what is told is what was told, or less.
 #[test]
 fn losses() {
-    let less = |expected: &str, got: &str| {
-        let expected: Vec<&str> = expected.split(' ').collect();
-        got.split(' ').all(|word| expected.contains(&word))
-    };
     checks::every_late_start(&ZOOKEEPER, &session(), less);
     checks::every_gap(&ZOOKEEPER, &session(), less);
     checks::garbage(&ZOOKEEPER, &[session()]);
@@ -264,4 +260,23 @@ fn inference() {
     ] {
         assert_eq!(infer(&bytes, bytes.len(), false), Inference::No, "{bytes:?}");
     }
+}
+
+/// What real clients and servers said.
+#[test]
+fn recorded() {
+    let conversations = Conversation::recorded(Some("zookeeper"));
+    for conversation in &conversations {
+        checks::every_split(&ZOOKEEPER, conversation);
+        checks::every_prefix(&ZOOKEEPER, conversation);
+        checks::every_late_start(&ZOOKEEPER, conversation, less);
+        checks::every_gap(&ZOOKEEPER, conversation, less);
+    }
+    checks::garbage(&ZOOKEEPER, &conversations);
+}
+
+/// Whether what is told after a loss is what was told of the whole, or less.
+fn less(expected: &str, got: &str) -> bool {
+    let expected: Vec<&str> = expected.split(' ').collect();
+    got.split(' ').all(|word| expected.contains(&word))
 }

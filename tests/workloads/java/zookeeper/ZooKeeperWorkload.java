@@ -44,7 +44,7 @@ public final class ZooKeeperWorkload {
                 Op.delete("/app/one", -1)));
         CountDownLatch changed = new CountDownLatch(1);
         zk.getData("/app", event -> changed.countDown(), null);
-        zk.setData("/app", new byte[200_000], -1);
+        zk.setData("/app", "large".repeat(200).getBytes(), -1);
         if (!changed.await(30, TimeUnit.SECONDS)) {
             throw new IllegalStateException("no event");
         }

@@ -1,8 +1,10 @@
 //! The layouts, against Kafka's own schemas.
 
-use super::super::api;
 use super::super::schema::Meaning;
 use super::super::wire::{Stop, Value, Visit, Wire, walk};
+use super::super::{Kafka, api};
+use super::support::{body, request};
+use crate::protocol::{Inference, Protocol, Run, Stream};
 
 /// Counts what means something.
 #[derive(Default)]
@@ -19,6 +21,23 @@ fn bytes(text: &str) -> Vec<u8> {
         .chunks(2)
         .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
         .collect()
+}
+
+/// A request is known whether it says who asks or not.
+#[track_caller]
+fn inferred(api: &api::Api, key: i16, version: i16, rest: &[u8]) {
+    let infer =
+        |bytes: &[u8]| Kafka.infer(&Run { bytes, passed: bytes.len() as u64, opening: true, stream: None });
+    let named = request(key, version, 7, api.is_flexible(version), body().raw(rest));
+    assert_eq!(infer(&named), Inference::Yes(Stream::ToServer), "{} {version}", api.name);
+    let header = body().int16(key).int16(version).int32(7).null();
+    let header = if api.is_flexible(version) { header.tags() } else { header };
+    let size = body().int32((header.0.len() + rest.len()) as i32);
+    let nameless = size.raw(&header.0).raw(rest).0;
+    assert_eq!(infer(&nameless), Inference::Yes(Stream::ToServer), "{} {version}", api.name);
+    for cut in 4..nameless.len() {
+        assert_ne!(infer(&nameless[..cut]), Inference::No, "{} {version} cut at {cut}", api.name);
+    }
 }
 
 /// Each layout reads a message of each version up to its last byte, or, of responses whose end tells nothing, leaves no more
@@ -48,6 +67,10 @@ fn every_version() {
             assert!(matches!(read, Ok(()) | Err(Stop::Cut)), "{what} cut at {cut}: {read:?}");
         }
         versions += 1;
+        // The acknowledgements that it asks for do not exist.
+        if kind == "request" && key != api::PRODUCE {
+            inferred(api, key, version, &body);
+        }
     }
     assert!(versions > 300, "{versions}");
 }

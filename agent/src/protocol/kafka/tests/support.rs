@@ -118,8 +118,11 @@ pub fn record(key: &[u8], value: &[u8], headers: &[(&[u8], &[u8])]) -> Vec<u8> {
     [zigzag(rest.len() as i64), rest].concat()
 }
 
+/// A topic and its partitions.
+pub type Topic<'a, P> = (&'a str, &'a [P]);
+
 /// A Produce of version 7: `topics` of partitions with records.
-pub fn produce(id: i32, acks: i16, topics: &[(&str, &[(i32, Vec<u8>)])]) -> Vec<u8> {
+pub fn produce(id: i32, acks: i16, topics: &[Topic<'_, (i32, Vec<u8>)>]) -> Vec<u8> {
     let mut rest = body().null().int16(acks).int32(30_000).int32(topics.len() as i32);
     for (topic, partitions) in topics {
         rest = rest.text(topic).int32(partitions.len() as i32);
@@ -131,7 +134,7 @@ pub fn produce(id: i32, acks: i16, topics: &[(&str, &[(i32, Vec<u8>)])]) -> Vec<
 }
 
 /// Its response: `topics` of partitions with error codes and offsets.
-pub fn produced(id: i32, topics: &[(&str, &[(i32, i16, i64)])]) -> Vec<u8> {
+pub fn produced(id: i32, topics: &[Topic<'_, (i32, i16, i64)>]) -> Vec<u8> {
     let mut rest = body().int32(topics.len() as i32);
     for (topic, partitions) in topics {
         rest = rest.text(topic).int32(partitions.len() as i32);
