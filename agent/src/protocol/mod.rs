@@ -27,6 +27,7 @@ pub mod testing;
 pub mod text;
 pub mod thrift;
 mod unknown;
+pub mod zookeeper;
 pub mod websocket;
 
 pub use exchange::{
@@ -279,6 +280,7 @@ impl Registry {
             Arc::new(http2::Http2::new(&http)),
             Arc::new(kafka::Kafka),
             Arc::new(mongodb::MongoDb::new(settings.database.statements)),
+            Arc::new(zookeeper::ZooKeeper::new(settings.database.statements)),
             Arc::new(websocket::WebSocket),
             Arc::new(cassandra::Cassandra::new(settings.database.statements)),
             Arc::new(thrift::Thrift),

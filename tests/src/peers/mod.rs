@@ -6,6 +6,7 @@ pub mod kafka;
 pub mod mongodb;
 pub mod redis;
 pub mod postgresql;
+pub mod zookeeper;
 
 use std::path::PathBuf;
 

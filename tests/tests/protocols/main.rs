@@ -13,3 +13,4 @@ mod kafka;
 mod mongodb;
 mod redis;
 mod postgresql;
+mod zookeeper;
