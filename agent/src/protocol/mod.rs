@@ -4,14 +4,18 @@
 //! knows of eBPF or of OTLP. Each protocol has a folder of its own and one line in [`Registry::new`]; it maps its own
 //! messages to attributes by the OpenTelemetry semantic conventions, so no other file knows its fields.
 
+pub mod amqp;
+pub mod context;
 mod exchange;
 pub mod frames;
 pub mod http1;
 mod instrument;
+pub mod mqtt;
 pub mod pairing;
 mod settings;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
+pub mod text;
 
 pub use exchange::{
     Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, TraceParent,
@@ -248,7 +252,8 @@ impl Registry {
     /// The known protocols, in the order in which they are asked, without those that the settings leave out.
     #[must_use]
     pub fn new(http: &http1::Settings, settings: &Settings) -> Self {
-        let mut protocols: Vec<Arc<dyn Protocol>> = vec![Arc::new(http1::Http1::new(http.clone()))];
+        let mut protocols: Vec<Arc<dyn Protocol>> =
+            vec![Arc::new(http1::Http1::new(http.clone())), Arc::new(amqp::Amqp), Arc::new(mqtt::Mqtt)];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
         Self { protocols }
     }

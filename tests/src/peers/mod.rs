@@ -1,6 +1,10 @@
 //! Real servers of the protocols under test, each started in a test's own namespace and folder.
 
+mod amqp;
+
 use std::path::PathBuf;
+
+pub use amqp::{RabbitMq, has_rabbitmq, rabbitmq};
 
 use crate::{Netns, Program, repository, workload};
 

@@ -1,4 +1,5 @@
 //! Each protocol with the programs that really speak it: the agent first, the agent in the middle of open connections, and
 //! bytes missing.
 
+mod amqp;
 mod http;

@@ -35,7 +35,7 @@ const DEBIAN: &[(&str, &[&str])] = &[
 ];
 
 /// Python packages: `name==version`.
-const PYTHON: &[&str] = &[];
+const PYTHON: &[&str] = &["pika==1.4.4", "paho-mqtt==2.2.0"];
 
 /// Node packages: `name@version`.
 const NODE: &[&str] = &[];
