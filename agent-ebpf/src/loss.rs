@@ -28,10 +28,16 @@ pub enum Counter {
     Reused,
     /// Entries of an iovec (or messages) beyond those that are followed.
     Pieces,
+    /// UDP datagrams on sockets that are looked at.
+    Datagrams,
+    /// Datagrams whose bytes could not be read.
+    DatagramsUnreadable,
+    /// Datagrams received on unconnected sockets whose sender could not be told.
+    DatagramsUnaddressed,
 }
 
 /// How many counters there are.
-pub const COUNTERS: usize = 12;
+pub const COUNTERS: usize = 15;
 
 impl Counter {
     /// All counters, in the order of their index.
@@ -48,6 +54,9 @@ impl Counter {
         Counter::Compat,
         Counter::Reused,
         Counter::Pieces,
+        Counter::Datagrams,
+        Counter::DatagramsUnreadable,
+        Counter::DatagramsUnaddressed,
     ];
 }
 

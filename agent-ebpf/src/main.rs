@@ -12,6 +12,8 @@
 
 #[path = "bpf/connection.rs"]
 mod connection;
+#[path = "bpf/datagram.rs"]
+mod datagram;
 #[path = "bpf/globals.rs"]
 mod globals;
 #[path = "bpf/kernel.rs"]

@@ -10,6 +10,8 @@ pub const MODE_HEADS: u32 = 1;
 pub const MODE_FRAMES: u32 = 2;
 /// [`Control::mode`]: nothing is copied and nothing reported but the end.
 pub const MODE_OFF: u32 = 3;
+/// [`Control::mode`]: only each change of direction is reported, by the first segment of the new run, and nothing copied.
+pub const MODE_TURNS: u32 = 4;
 
 /// What user space wants of a connection: one entry of a memory-mapped array, at
 /// [`Control::index`]. User space writes it without a system call; an entry whose `connection` is another's (or 0)
@@ -99,6 +101,46 @@ pub const WRITES_BODILESS: u8 = 4;
 /// [`Connection::last_direction`] before the first segment.
 pub const NO_DIRECTION: u8 = 255;
 
+/// The programs' memory of a UDP socket, kept in a hash map by the address of its `struct sock`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DatagramSocket {
+    /// A number of the same kind as [`Connection::id`].
+    pub id: u64,
+    /// The socket's inode number; tells a reused `struct sock`.
+    pub inode: u64,
+    /// 1 if it is not to be looked at.
+    pub ignored: u32,
+    /// Unused, 0.
+    pub reserved: u32,
+}
+
+/// Who sent the datagram that a thread is just receiving; kept by the address of its `struct task_struct`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sender {
+    /// The `struct sock` that it came to.
+    pub socket: u64,
+    /// Its address in network order, IPv4 mapped into IPv6.
+    pub address: [u8; 16],
+    /// Its port in host order.
+    pub port: u32,
+    /// Unused, 0.
+    pub reserved: u32,
+}
+
+/// How far a thread is within a `sendmmsg` or `recvmmsg`; kept likewise.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Address of its `struct mmsghdr` array in the process.
+    pub vector: u64,
+    /// Its number of entries.
+    pub many: u32,
+    /// Index of the next message.
+    pub next: u32,
+}
+
 /// What the programs need to know about a process; no entry means nothing special.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,13 +163,24 @@ pub mod calls {
     pub const RECVMMSG: u32 = 3;
     /// `sendmmsg`
     pub const SENDMMSG: u32 = 4;
+    /// Calls that read, on a UDP socket.
+    pub const READ_DATAGRAM: u32 = 5;
+    /// Calls that write, on a UDP socket.
+    pub const WRITE_DATAGRAM: u32 = 6;
+    /// `recvmmsg` on a UDP socket.
+    pub const READ_DATAGRAMS: u32 = 7;
+    /// `sendmmsg` on a UDP socket.
+    pub const WRITE_DATAGRAMS: u32 = 8;
     /// How many there are.
-    pub const COUNT: u32 = 5;
+    pub const COUNT: u32 = 9;
 }
 
 plain! {
     Control = 32,
     Stream = 16,
     Connection = 64,
+    DatagramSocket = 24,
+    Sender = 32,
+    Batch = 16,
     Process = 8,
 }

@@ -41,6 +41,8 @@ offsets! {
     sock_error = "sock"."sk_err",
     tcp_copied = "tcp_sock"."copied_seq",
     tcp_written = "tcp_sock"."write_seq",
+    tcp_round_trip = "tcp_sock"."srtt_us",
+    tcp_retransmits = "tcp_sock"."total_retrans",
     net_inode = "net"."ns.inum",
     socket_file = "socket"."file",
     socket_sock = "socket"."sk",
@@ -87,7 +89,7 @@ pub struct Settings {
 }
 
 plain! {
-    Offsets = 39 * 4,
+    Offsets = 41 * 4,
     Settings = 32,
 }
 const _: () = assert!(Offsets::FIELDS.len() * 4 == size_of::<Offsets>());

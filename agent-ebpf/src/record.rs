@@ -17,6 +17,8 @@ pub const EXEC: u32 = 4;
 pub const FORK: u32 = 5;
 /// [`Header::kind`] of an [`Exit`].
 pub const EXIT: u32 = 6;
+/// [`Header::kind`] of a [`Datagram`].
+pub const DATAGRAM: u32 = 7;
 /// First kind that only user space writes (a process as `/proc` or its exec told it; never in the ring buffer).
 pub const USER: u32 = 64;
 
@@ -159,8 +161,58 @@ pub struct Close {
     pub write_position: u64,
     /// `sk_err`: 0 for an orderly end, `ECONNRESET` and the like otherwise.
     pub error: u32,
+    /// The smoothed round trip time, microseconds; 0 if it was never measured.
+    pub round_trip: u32,
+    /// Segments that TCP sent again.
+    pub retransmits: u32,
     /// Unused, 0.
     pub reserved: u32,
+}
+
+/// [`Datagram::flags`]: the bytes could not be read: they have no address in the process (io_uring), or it is not certain
+/// which of a call's messages they are.
+pub const DATAGRAM_UNREADABLE: u8 = 1;
+/// [`Datagram::flags`]: the socket is not connected, and the peer could not be told; `remote` is zero.
+pub const DATAGRAM_UNADDRESSED: u8 = 2;
+/// [`Datagram::flags`]: the agent's own; nothing was copied.
+pub const DATAGRAM_OWN: u8 = 4;
+
+/// The most bytes that one datagram record carries: what fits into an Ethernet frame.
+pub const MAX_DATAGRAM: usize = 1504;
+
+/// A UDP datagram that was sent or received. It says all that is known of its socket, since nothing tells of a UDP socket's
+/// beginning or end. `payload` captured bytes follow, the first of the datagram.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Datagram {
+    /// The record's beginning.
+    pub header: Header,
+    /// The socket: a number of the same kind as a connection's, unique while the agent runs.
+    pub socket: u64,
+    /// Goroutine id, or 0 where the unit of execution is the thread.
+    pub goroutine: u64,
+    /// Bytes of the datagram.
+    pub length: u32,
+    /// Process (thread group) id in the initial PID namespace.
+    pub process: u32,
+    /// Thread id in the initial PID namespace.
+    pub thread: u32,
+    /// Network namespace's inode number, 0 if unknown.
+    pub namespace: u32,
+    /// This end's address in network order, IPv4 mapped into IPv6; `::` or `::ffff:0.0.0.0` while it is bound to none.
+    pub local: [u8; 16],
+    /// The other end's address, likewise.
+    pub remote: [u8; 16],
+    /// Local port in host order.
+    pub local_port: u16,
+    /// Remote port in host order.
+    pub remote_port: u16,
+    /// [`READ`] or [`WRITE`].
+    pub direction: u8,
+    /// [`DATAGRAM_UNREADABLE`] and the others above.
+    pub flags: u8,
+    /// Unused, 0.
+    pub reserved: u16,
 }
 
 /// The most bytes of arguments that an [`Exec`] carries.
@@ -215,7 +267,8 @@ plain! {
     Header = 16,
     Segment = 72,
     Open = 208,
-    Close = 48,
+    Close = 56,
+    Datagram = 88,
     Exec = 48,
     Fork = 24,
     Exit = 24,

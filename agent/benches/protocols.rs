@@ -7,7 +7,7 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use remora::protocol;
-use remora::protocol::http1;
+use remora::protocol::http;
 use remora::protocol::{Chunk, End, Exchange, Moment, Protocol, Registry, Settings, Stream};
 
 #[allow(dead_code, reason = "the tests use the rest")]
@@ -35,7 +35,7 @@ fn play(protocol: &dyn Protocol, conversation: &Conversation, out: &mut Vec<Exch
 }
 
 fn protocols(criterion: &mut Criterion) {
-    let registry = Registry::new(&http1::Settings::default(), &Settings::default());
+    let registry = Registry::new(&http::Settings::default(), &Settings::default());
     let mut group = criterion.benchmark_group("protocols");
     group.sample_size(20);
     for conversation in Conversation::recorded(None) {

@@ -75,6 +75,7 @@ impl Coverage {
                         | Counter::OverBudget
                         | Counter::Unreachable
                         | Counter::Pieces
+                        | Counter::Datagrams
                 );
                 add(counter_name(counter), counter_description(counter), None, value, !measure);
             }
@@ -89,7 +90,10 @@ impl Coverage {
             sum.add(&shard.snapshot());
         }
         for (name, value, description) in sum.list() {
-            let measure = matches!(name, "connections" | "exchanges" | "held_segments" | "gap_bytes");
+            let measure = matches!(
+                name,
+                "connections" | "datagram_pairs" | "exchanges" | "held_segments" | "gap_bytes"
+            );
             add(name, description.trim(), None, value, !measure);
         }
         let identities = self.store.counters();

@@ -260,6 +260,9 @@ fn not_attached(probes: &Probes) -> String {
     for (tier, reason) in &probes.refused {
         text.push_str(&format!("; not {tier}: {reason}"));
     }
+    if let Some(reason) = &probes.no_senders {
+        text.push_str(&format!("; senders of datagrams on unconnected sockets are not known: {reason}"));
+    }
     if !probes.missing_fields.is_empty() {
         text.push_str(&format!("; kernel fields not found: {}", probes.missing_fields.join(", ")));
     }

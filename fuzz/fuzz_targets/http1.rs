@@ -17,7 +17,8 @@ use libfuzzer_sys::fuzz_target;
 #[path = "../../agent/src/protocol/mod.rs"]
 mod protocol;
 
-use protocol::http1::{Http1, Settings};
+use protocol::http::Settings;
+use protocol::http1::Http1;
 use protocol::{
     Chunk, End, Endpoint, Exchange, Inference, Moment, Outcome, Parser, Protocol, Role, Scene, Stream, Unit,
     Value,

@@ -10,19 +10,19 @@ use remora_abi::record::{
 };
 
 use crate::globals::{CONNECTIONS, NUMBERS, Program, UNIX_CONNECTIONS, count, offset, setting};
-use crate::kernel::{STREAM, Sock, TCP, at, bounded, read};
+use crate::kernel::{STREAM, Sock, TCP, UDP, at, bounded, read};
 use crate::segment::reserve;
 
 /// Whether the configuration leaves the socket's network namespace out.
 #[inline(always)]
-fn foreign(sock: Sock) -> bool {
+pub fn foreign(sock: Sock) -> bool {
     setting!(only_namespace) != 0 && sock.namespace() != setting!(only_namespace)
 }
 
 /// A number that no other connection gets while the programs are loaded: a count, the program and the CPU.
 /// Consecutive ones fall on different entries of the control array.
 #[inline(always)]
-fn number(giver: Program) -> u64 {
+pub fn number(giver: Program) -> u64 {
     let Some(last) = NUMBERS.get_ptr_mut(giver as u32) else { return 0 };
     // SAFETY: a live element of a per-CPU array that only this program writes on this CPU; a helper without
     // preconditions.
@@ -51,14 +51,34 @@ fn new(sock: Sock, giver: Program, role: u8, established: u64, ignored: bool) ->
     }
 }
 
+/// What a socket is to us.
+pub enum Found {
+    /// Nothing that is looked at.
+    Nothing,
+    /// A connection.
+    Connection(*mut Connection),
+    /// UDP.
+    Datagrams,
+}
+
+impl Found {
+    #[inline(always)]
+    fn of(connection: Option<*mut Connection>) -> Self {
+        match connection {
+            Some(connection) => Found::Connection(connection),
+            None => Found::Nothing,
+        }
+    }
+}
+
 /// The connection of a socket on which `bytes` have just moved in `direction`, entered into the table if it is not
-/// there yet (then it is older than our view of it); `None` if it is not to be looked at.
+/// there yet (then it is older than our view of it).
 #[inline(always)]
-pub fn find(sock: Sock, direction: u8, bytes: u32) -> Option<*mut Connection> {
+pub fn find(sock: Sock, direction: u8, bytes: u32) -> Found {
     match sock.family() {
-        AF_INET | AF_INET6 => find_tcp(sock, direction, bytes),
-        AF_UNIX => find_unix(sock, direction),
-        _ => None,
+        AF_INET | AF_INET6 => find_inet(sock, direction, bytes),
+        AF_UNIX => Found::of(find_unix(sock, direction)),
+        _ => Found::Nothing,
     }
 }
 
@@ -70,18 +90,25 @@ fn same_ports(known: u32, now: u32) -> bool {
 }
 
 #[inline(always)]
-fn find_tcp(sock: Sock, direction: u8, bytes: u32) -> Option<*mut Connection> {
+fn find_inet(sock: Sock, direction: u8, bytes: u32) -> Found {
     if let Some(connection) = CONNECTIONS.get_ptr_mut(sock.0) {
         // SAFETY: a live element of the map; torn reads are of no consequence.
         let known = unsafe { &*connection };
         if same_ports(known.ports, sock.ports()) {
-            return if known.ignored == 0 { Some(connection) } else { None };
+            return Found::of(if known.ignored == 0 { Some(connection) } else { None });
         }
         count(Counter::Reused, 1);
     }
-    if sock.protocol() != TCP {
-        return None;
+    match sock.protocol() {
+        TCP => Found::of(enter_tcp(sock, direction, bytes)),
+        UDP => Found::Datagrams,
+        _ => Found::Nothing,
     }
+}
+
+/// Enters a TCP connection that is older than our view of it.
+#[inline(always)]
+fn enter_tcp(sock: Sock, direction: u8, bytes: u32) -> Option<*mut Connection> {
     let mut connection = new(sock, Program::of(direction), ROLE_UNKNOWN, 0, foreign(sock));
     // Position 0 is the first byte that we see.
     if direction == record::READ {

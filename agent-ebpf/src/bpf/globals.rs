@@ -3,9 +3,9 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf};
 use remora_abi::loss::{COUNTERS, Counter};
-use remora_abi::maps::{Connection, Control, Process, calls};
+use remora_abi::maps::{Batch, Connection, Control, DatagramSocket, Process, Sender, calls};
 use remora_abi::offsets::{Offsets, Settings};
-use remora_abi::record::{MAX_CAPTURE, READ, Segment};
+use remora_abi::record::{Datagram, MAX_CAPTURE, MAX_DATAGRAM, READ, Segment};
 
 use crate::kernel::opaque;
 use crate::pieces::Pieces;
@@ -60,6 +60,18 @@ pub static CONNECTIONS: HashMap<u64, Connection> = HashMap::with_max_entries(65_
 /// Unix stream sockets, likewise. Nothing tells of their end, so the table forgets the least recently used.
 #[map]
 pub static UNIX_CONNECTIONS: LruHashMap<u64, Connection> = LruHashMap::with_max_entries(16_384, 0);
+
+/// UDP sockets, likewise.
+#[map]
+pub static DATAGRAM_SOCKETS: LruHashMap<u64, DatagramSocket> = LruHashMap::with_max_entries(16_384, 0);
+
+/// Who sent the datagram that a thread is just receiving, by the address of its `struct task_struct`.
+#[map]
+pub static SENDERS: LruHashMap<u64, Sender> = LruHashMap::with_max_entries(4_096, 0);
+
+/// How far a thread is within a `sendmmsg` or `recvmmsg` on a UDP socket, likewise.
+#[map]
+pub static BATCHES: LruHashMap<u64, Batch> = LruHashMap::with_max_entries(1_024, 0);
 
 /// What user space wants of a connection, at index `id % entries`; mapped into the agent's memory.
 #[map]
@@ -130,6 +142,10 @@ pub struct Scratch {
     pub messages: Messages,
     /// Bytes that the same call moved behind those at hand (further messages of `recvmmsg` and `sendmmsg`).
     pub behind: u32,
+    /// A datagram's record, its fixed part.
+    pub datagram: Datagram,
+    /// The bytes behind it; the second half is never filled, but the verifier does not know that.
+    pub datagram_bytes: [u8; 2 * MAX_DATAGRAM],
     /// The record's fixed part.
     pub segment: Segment,
     /// The bytes behind it.

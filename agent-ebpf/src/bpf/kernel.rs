@@ -35,8 +35,12 @@ pub fn at(base: u64, offset: u32) -> u64 {
 
 /// `IPPROTO_TCP`
 pub const TCP: u16 = 6;
+/// `IPPROTO_UDP`
+pub const UDP: u16 = 17;
 /// `SOCK_STREAM`
 pub const STREAM: u16 = 1;
+/// `SOCK_DGRAM`
+pub const DATAGRAM: u16 = 2;
 
 /// A `struct sock`.
 #[derive(Clone, Copy)]
@@ -89,6 +93,18 @@ impl Sock {
     #[inline(always)]
     pub fn error(self) -> u32 {
         read(at(self.0, offset!(sock_error)))
+    }
+
+    /// The smoothed round trip time, microseconds. (The kernel keeps eight times that.)
+    #[inline(always)]
+    pub fn round_trip(self) -> u32 {
+        read::<u32>(at(self.0, offset!(tcp_round_trip))) >> 3
+    }
+
+    /// Segments that TCP sent again.
+    #[inline(always)]
+    pub fn retransmits(self) -> u32 {
+        read(at(self.0, offset!(tcp_retransmits)))
     }
 
     /// Inode number of its network namespace.

@@ -56,6 +56,8 @@ fn closed(sock: Sock) {
             write_position: connection.write.position
                 + sock.written().wrapping_sub(connection.write.sequence) as u64,
             error: sock.error(),
+            round_trip: sock.round_trip(),
+            retransmits: sock.retransmits(),
             reserved: 0,
         });
     }

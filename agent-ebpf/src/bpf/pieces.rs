@@ -1,10 +1,12 @@
 //! Where in the process's memory the bytes of a call are.
 
-use crate::kernel::{at, read_user};
+use crate::kernel::read_user;
 use crate::registers::Call;
 
 /// `MSG_PEEK`: the bytes stay in the socket.
 pub const MSG_PEEK: u64 = 2;
+/// `MSG_ERRQUEUE`: what is read is a datagram that was sent, and why it did not arrive.
+pub const MSG_ERRQUEUE: u64 = 0x2000;
 /// `MSG_TRUNC`: on TCP, the bytes are thrown away instead of copied.
 pub const MSG_TRUNC: u64 = 0x20;
 
@@ -20,6 +22,8 @@ pub struct Pieces {
     pub buffer: u64,
     /// Its length.
     pub length: u64,
+    /// Address of the `struct sockaddr` of a datagram's other end, 0 if the call has none.
+    pub name: u64,
 }
 
 /// System calls whose arguments are followed (include/uapi/asm-generic/unistd.h and arch/x86/entry/syscalls/syscall_64.tbl).
@@ -62,18 +66,21 @@ pub mod number {
 
 impl Pieces {
     /// Bytes that have no address in the process.
-    pub const UNREACHABLE: Self = Self { vector: 0, count: 0, buffer: 0, length: 0 };
+    pub const UNREACHABLE: Self = Self { vector: 0, count: 0, buffer: 0, length: 0, name: 0 };
 
     /// What the arguments of the call say. Calls that are not followed (sendfile, splice, io_uring, the many messages
     /// of `sendmmsg`) give [`Self::UNREACHABLE`].
     #[inline(always)]
     pub fn of(call: &Call) -> Self {
         match call.number {
-            number::READ | number::WRITE | number::SENDTO | number::RECVFROM => {
-                Self { vector: 0, count: 0, buffer: call.second, length: call.third }
+            number::READ | number::WRITE => {
+                Self { vector: 0, count: 0, buffer: call.second, length: call.third, name: 0 }
+            }
+            number::SENDTO | number::RECVFROM => {
+                Self { vector: 0, count: 0, buffer: call.second, length: call.third, name: call.fifth }
             }
             number::READV | number::WRITEV | number::PREADV2 | number::PWRITEV2 => {
-                Self { vector: call.second, count: call.third, buffer: 0, length: 0 }
+                Self { vector: call.second, count: call.third, buffer: 0, length: 0, name: 0 }
             }
             number::SENDMSG | number::RECVMSG => Self::of_message(call.second),
             _ => Self::UNREACHABLE,
@@ -83,9 +90,12 @@ impl Pieces {
     /// What a `struct msghdr` of the process says (include/linux/socket.h, `user_msghdr`).
     #[inline(always)]
     pub fn of_message(header: u64) -> Self {
-        const IOV: u32 = 16;
-        match read_user::<[u64; 2]>(at(header, IOV)) {
-            Some([vector, count]) => Self { vector, count, buffer: 0, length: 0 },
+        // msg_name, msg_namelen (an int), msg_iov, msg_iovlen
+        match read_user::<[u64; 4]>(header) {
+            Some([name, name_length, vector, count]) => {
+                let name = if name_length as u32 == 0 { 0 } else { name };
+                Self { vector, count, buffer: 0, length: 0, name }
+            }
             None => Self::UNREACHABLE,
         }
     }

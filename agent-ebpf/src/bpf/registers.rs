@@ -18,6 +18,10 @@ pub struct Call {
     pub third: u64,
     /// Fourth argument.
     pub fourth: u64,
+    /// Fifth argument.
+    pub fifth: u64,
+    /// Sixth argument.
+    pub sixth: u64,
     /// Where Go keeps `g`.
     pub g: u64,
     /// User stack pointer.
@@ -87,6 +91,8 @@ impl Call {
             second: r.si,
             third: r.dx,
             fourth: r.r10,
+            fifth: r.r8,
+            sixth: r.r9,
             g: r.r14,
             stack: r.sp,
             compat: (r.cs & 0xffff == USER32_CODE_SEGMENT) as u64,
@@ -105,6 +111,8 @@ impl Call {
             second: r.regs[1],
             third: r.regs[2],
             fourth: r.regs[3],
+            fifth: r.regs[4],
+            sixth: r.regs[5],
             g: r.regs[28],
             stack: r.sp,
             compat: (r.pstate & AARCH32_MODE != 0) as u64,

@@ -14,7 +14,7 @@ use remora_abi::record::{
     AMBIGUOUS, END_OF_STREAM, FAULT, Header, MAX_CAPTURE, READ, RUN_START, SEGMENT, Segment, UNREACHABLE,
 };
 
-use crate::connection;
+use crate::connection::{self, Found};
 use crate::globals::{CONTROLS, Cursor, PROCESSES, RECORDS, Scratch, count, setting};
 use crate::kernel::{Sock, bounded, opaque, read_user};
 use crate::pieces::Pieces;
@@ -170,8 +170,9 @@ fn requested(last: u8, bit: u8, left: u32) -> u32 {
 /// The connection of the socket on which `bytes` bytes have moved, if more is wanted of it than their number. The first
 /// thing to ask: on most hosts most connections are of protocols that are not read.
 #[inline(always)]
-pub fn wanted(sock: Sock, direction: u8, bytes: u32) -> Option<*mut Connection> {
-    let entry = connection::find(sock, direction, bytes)?;
+pub fn wanted(sock: Sock, direction: u8, bytes: u32) -> Found {
+    let found = connection::find(sock, direction, bytes);
+    let Found::Connection(entry) = found else { return found };
     // SAFETY: a live element of the map.
     let id = unsafe { (*entry).id };
     if let Some(control) = CONTROLS.get(Control::index(id, setting!(controls)))
@@ -180,9 +181,9 @@ pub fn wanted(sock: Sock, direction: u8, bytes: u32) -> Option<*mut Connection> 
     {
         count(Counter::Segments, 1);
         count(Counter::Bytes, bytes as u64);
-        return None;
+        return Found::Nothing;
     }
-    Some(entry)
+    found
 }
 
 /// `bytes` bytes moved on a connection in the call that the scratch describes; 0 bytes read means the end of the stream.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use remora_abi::Plain;
 use remora_abi::maps::{Control, MODE_OFF};
-use remora_abi::record::{Header, Open};
+use remora_abi::record::{DATAGRAM_OWN, Datagram, Header, Open};
 
 use super::file::{FileError, Writer};
 use super::golang::GoProcesses;
@@ -111,6 +111,9 @@ impl Dispatcher {
             Record::Segment(segment, _)
                 if self.live.as_ref().is_some_and(|live| !live.covers(segment.header.time)) => {}
             Record::Segment(segment, _) => self.hand_over(segment.connection, bytes),
+            Record::Datagram(datagram, _)
+                if self.live.as_ref().is_some_and(|live| !live.covers(datagram.header.time)) => {}
+            Record::Datagram(datagram, _) => self.datagram(&datagram, bytes),
             Record::Close(close) => self.hand_over(close.connection, bytes),
             Record::Open(open) => self.open(open, bytes),
             Record::Exec(exec, arguments, environment) => {
@@ -162,6 +165,27 @@ impl Dispatcher {
             }
         }
         self.hand_over(open.connection, bytes);
+    }
+
+    fn datagram(&mut self, datagram: &Datagram, bytes: &[u8]) {
+        if let Some(live) = &mut self.live {
+            if datagram.flags & DATAGRAM_OWN != 0 {
+                live.own.add_datagram(datagram);
+                // The other end may have read it, and so have been told of, a moment before.
+                if let Some(shards) = &mut self.shards {
+                    shards.to_all(bytes);
+                }
+                return;
+            }
+            if live.own.is_with_own(datagram) {
+                return;
+            }
+            if let Some(facts) = self.store.learn(Path::new(PROC), datagram.process) {
+                live.go.look(datagram.process);
+                self.write_facts(USER_FACTS, datagram.header.time, &facts);
+            }
+        }
+        self.hand_over(datagram.socket, bytes);
     }
 
     fn hand_over(&mut self, connection: u64, bytes: &[u8]) {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use remora_abi::record::Open;
+use remora_abi::record::{Datagram, Open};
 
 /// Addresses of one end as its kernel structure has them.
 type Address = ([u8; 16], u16);
@@ -12,6 +12,8 @@ type Address = ([u8; 16], u16);
 pub struct OwnConnections {
     /// Local and remote address, newest last.
     known: VecDeque<(Address, Address)>,
+    /// The same of UDP sockets.
+    datagrams: VecDeque<(Address, Address)>,
 }
 
 /// How many are remembered: an exporter keeps a handful.
@@ -31,6 +33,36 @@ impl OwnConnections {
     pub fn is_other_end(&self, open: &Open) -> bool {
         open.local_port != 0 && self.known.iter().any(|known| *known == (remote(open), local(open)))
     }
+
+    /// The agent sent this datagram.
+    pub fn add_datagram(&mut self, datagram: &Datagram) {
+        if self.datagrams.len() == MOST {
+            self.datagrams.pop_front();
+        }
+        let local = (datagram.local, datagram.local_port);
+        self.datagrams.push_back((local, (datagram.remote, datagram.remote_port)));
+    }
+
+    /// Whether this datagram was exchanged with a socket of the agent.
+    #[must_use]
+    pub fn is_with_own(&self, datagram: &Datagram) -> bool {
+        self.datagrams.iter().any(|known| is_other_end(known, datagram))
+    }
+}
+
+/// Whether a datagram passed at the other end of a socket with these addresses.
+fn is_other_end((local, remote): &(Address, Address), datagram: &Datagram) -> bool {
+    // A server's socket is often bound to no address, and so may the agent's be.
+    let same = |known: &Address, seen: ([u8; 16], u16)| {
+        known.1 == seen.1 && (known.0 == seen.0 || is_unspecified(known.0) || is_unspecified(seen.0))
+    };
+    same(local, (datagram.remote, datagram.remote_port))
+        && same(remote, (datagram.local, datagram.local_port))
+}
+
+fn is_unspecified(address: [u8; 16]) -> bool {
+    let address = std::net::Ipv6Addr::from(address);
+    address.is_unspecified() || address.to_ipv4_mapped().is_some_and(|four| four.is_unspecified())
 }
 
 fn local(open: &Open) -> Address {
@@ -65,6 +97,25 @@ mod tests {
         open.local[..local.0.len()].copy_from_slice(local.0);
         open.remote[..remote.0.len()].copy_from_slice(remote.0);
         open
+    }
+
+    #[test]
+    fn knows_the_other_end_of_datagrams() {
+        let four = |a: u8| std::net::Ipv4Addr::new(127, 0, 0, a).to_ipv6_mapped().octets();
+        let none = std::net::Ipv4Addr::UNSPECIFIED.to_ipv6_mapped().octets();
+        let datagram = |local, local_port, remote, remote_port| Datagram {
+            local,
+            local_port,
+            remote,
+            remote_port,
+            ..Datagram::default()
+        };
+        let mut own = OwnConnections::default();
+        own.add_datagram(&datagram(four(1), 40_000, four(53), 53));
+        assert!(own.is_with_own(&datagram(four(53), 53, four(1), 40_000)));
+        assert!(own.is_with_own(&datagram(none, 53, four(1), 40_000)));
+        assert!(!own.is_with_own(&datagram(none, 53, four(2), 40_000)));
+        assert!(!own.is_with_own(&datagram(four(53), 53, four(1), 40_001)));
     }
 
     #[test]

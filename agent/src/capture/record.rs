@@ -2,7 +2,8 @@
 
 use remora_abi::Plain;
 use remora_abi::record::{
-    CLOSE, Close, EXEC, EXIT, Exec, Exit, FORK, Fork, Header, OPEN, Open, SEGMENT, Segment, USER,
+    CLOSE, Close, DATAGRAM, Datagram, EXEC, EXIT, Exec, Exit, FORK, Fork, Header, OPEN, Open, SEGMENT,
+    Segment, USER,
 };
 
 /// [`Header::kind`]: [`ProcessFacts`](crate::identity::ProcessFacts) of an exec event follow as JSON.
@@ -15,6 +16,8 @@ pub const USER_FACTS: u32 = USER + 1;
 pub enum Record<'a> {
     /// Bytes moved; the captured ones follow.
     Segment(Segment, &'a [u8]),
+    /// A UDP datagram; its captured bytes follow.
+    Datagram(Datagram, &'a [u8]),
     /// A connection's first segment is about to come.
     Open(&'a [u8]),
     /// A connection is over.
@@ -37,6 +40,7 @@ impl<'a> Record<'a> {
         let payload = |fixed: usize| bytes.get(fixed..)?.get(..header.payload as usize);
         Some(match header.kind {
             SEGMENT => Record::Segment(Segment::read(bytes)?, payload(size_of::<Segment>())?),
+            DATAGRAM => Record::Datagram(Datagram::read(bytes)?, payload(size_of::<Datagram>())?),
             OPEN => Record::Open(bytes.get(..size_of::<Open>())?),
             CLOSE => Record::Close(Close::read(bytes)?),
             EXEC => {
@@ -59,6 +63,7 @@ impl<'a> Record<'a> {
         let header = Header::read(bytes)?;
         let fixed = match header.kind {
             SEGMENT => size_of::<Segment>(),
+            DATAGRAM => size_of::<Datagram>(),
             OPEN => size_of::<Open>(),
             CLOSE => size_of::<Close>(),
             EXEC => size_of::<Exec>(),

@@ -1,7 +1,7 @@
 //! The ranges of numbers, and the check that tells where a bad one stands.
 
 use super::{Config, ConfigError, locate};
-use crate::protocol::{self, Registry, http1};
+use crate::protocol::{self, Registry, http};
 
 /// Where values came from that have not been checked yet.
 #[derive(Clone, Copy, Debug)]
@@ -104,7 +104,7 @@ impl Config {
                 reason: reason.to_owned(),
             }
         })?;
-        let registry = Registry::new(&http1::Settings::default(), &protocol::Settings::default());
+        let registry = Registry::new(&http::Settings::default(), &protocol::Settings::default());
         let names: Vec<_> = registry.protocols().map(|protocol| protocol.name()).collect();
         if let Some(name) = self.protocols.disabled.iter().find(|name| !names.contains(&name.as_str())) {
             return Err(ConfigError::Section {

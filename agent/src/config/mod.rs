@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::{CommonArgs, ExportArgs, ProbeArgs, ProcessingArgs, RecordArgs, ReplayArgs, RunArgs};
 use crate::identity;
 use crate::probes::Choice;
-use crate::protocol::{self, http1};
+use crate::protocol::{self, http};
 
 use bounds::Source;
 pub use error::ConfigError;
@@ -33,7 +33,7 @@ pub struct Config {
     /// How captured bytes are processed.
     pub capture: Capture,
     /// HTTP.
-    pub http: http1::Settings,
+    pub http: http::Settings,
     /// The other protocols.
     pub protocols: protocol::Settings,
     /// Who processes are.

@@ -78,6 +78,9 @@ pub fn name(counter: Counter) -> &'static str {
         Counter::Compat => "compat",
         Counter::Reused => "reused_sockets",
         Counter::Pieces => "pieces_bytes",
+        Counter::Datagrams => "datagrams",
+        Counter::DatagramsUnreadable => "unreadable_datagrams",
+        Counter::DatagramsUnaddressed => "unaddressed_datagrams",
     }
 }
 
@@ -101,5 +104,10 @@ pub fn description(counter: Counter) -> &'static str {
         Counter::Compat => "Reads and writes of 32-bit processes: counted, not copied.",
         Counter::Reused => "Kernel sockets that were reused without their end having been seen.",
         Counter::Pieces => "Bytes behind the last entry of an iovec that is followed: counted, not copied.",
+        Counter::Datagrams => "UDP datagrams on observed sockets.",
+        Counter::DatagramsUnreadable => "Datagrams whose bytes could not be read.",
+        Counter::DatagramsUnaddressed => {
+            "Datagrams received on unconnected sockets, whose sender could not be told."
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use aya::maps::{HashMap, Map, MapData, ProgramArray, RingBuf};
-use aya::programs::{ProgramError, RawTracePoint};
+use aya::programs::{CgroupAttachMode, CgroupSockAddr, ProgramError, RawTracePoint};
 use aya::{Ebpf, EbpfLoader};
 use remora_abi::Plain;
 use remora_abi::offsets::Settings as Globals;
@@ -43,6 +43,8 @@ pub struct Probes {
     pub attached: Vec<String>,
     /// Kernel fields that were not found.
     pub missing_fields: Vec<String>,
+    /// Why the senders of datagrams on unconnected sockets cannot be told, if so.
+    pub no_senders: Option<String>,
     controls: u32,
 }
 
@@ -138,6 +140,7 @@ fn attach_tier(
         program.attach(hook).map_err(|error| refuse(hook_error(hook, &error)))?;
         attached.push((*hook).to_owned());
     }
+    let no_senders = if settings.floor { None } else { attach_senders(&mut ebpf, tier).err() };
     Ok(Probes {
         ebpf,
         _calls: calls,
@@ -145,7 +148,44 @@ fn attach_tier(
         refused: Vec::new(),
         attached,
         missing_fields: types.missing.clone(),
+        no_senders,
         controls,
+    })
+}
+
+/// Attaches the programs that tell who sent a datagram; why they cannot be had.
+fn attach_senders(ebpf: &mut Ebpf, tier: Tier) -> Result<(), String> {
+    if tier.senders().is_empty() {
+        return Ok(());
+    }
+    let mount = cgroup_root().ok_or("no cgroup v2 hierarchy is mounted")?;
+    let root = std::fs::File::open(&mount).map_err(|error| format!("{}: {error}", mount.display()))?;
+    for name in tier.senders() {
+        let program: &mut CgroupSockAddr = ebpf
+            .program_mut(name)
+            .and_then(|program| program.try_into().ok())
+            .ok_or_else(|| format!("the object has no program `{name}`"))?;
+        // A link takes no mode; it leaves others' programs in place and is no hindrance to them.
+        let attached = program.load().and_then(|()| program.attach(&root, CgroupAttachMode::Single));
+        if let Err(error) = attached {
+            return Err(match hook_error(name, &error) {
+                HookError::Privilege(action) => {
+                    format!("missing privilege to {action}: CAP_NET_ADMIN is needed")
+                }
+                HookError::Other(reason) => reason,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Where the cgroup v2 hierarchy is mounted.
+fn cgroup_root() -> Option<PathBuf> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
+    mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        let (place, kind) = (fields.next()?, fields.next()?);
+        (kind == "cgroup2").then(|| PathBuf::from(place))
     })
 }
 

@@ -73,7 +73,20 @@ impl Tier {
                 ("sys_exit_splice", calls::SPLICE),
                 ("sys_exit_recvmmsg", calls::RECVMMSG),
                 ("sys_exit_sendmmsg", calls::SENDMMSG),
+                ("sys_exit_read_datagram", calls::READ_DATAGRAM),
+                ("sys_exit_write_datagram", calls::WRITE_DATAGRAM),
+                ("sys_exit_recvmmsg_datagrams", calls::READ_DATAGRAMS),
+                ("sys_exit_sendmmsg_datagrams", calls::WRITE_DATAGRAMS),
             ],
+        }
+    }
+
+    /// Programs at the root of the cgroup v2 hierarchy, by which the senders of datagrams are known. It does without them.
+    #[must_use]
+    pub fn senders(self) -> &'static [&'static str] {
+        match self {
+            Tier::SocketTracepoint => &["udp_sender4", "udp_sender6"],
+            Tier::SyscallTracepoint => &[],
         }
     }
 

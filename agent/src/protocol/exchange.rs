@@ -94,6 +94,46 @@ impl Outcome {
             Outcome::TimedOut => Some("timeout"),
         }
     }
+
+    /// `remora.outcome`: why there is no response, or `None` if there is one.
+    #[must_use]
+    pub fn word(self) -> Option<&'static str> {
+        match self {
+            Outcome::Complete => None,
+            Outcome::ConnectionClosed(_) => Some("connection_closed"),
+            Outcome::ProcessGone => Some("process_gone"),
+            Outcome::ResponseLost => Some("response_lost"),
+            Outcome::Unfinished => Some("unfinished"),
+            Outcome::TimedOut => Some("timed_out"),
+        }
+    }
+
+    /// Adds `remora.outcome` and `error.type` of an exchange that ended so; `failure` is the error that its response told.
+    /// Gives what [`Description::error`] is.
+    pub fn describe(
+        self,
+        failure: Option<Cow<'static, str>>,
+        attributes: &mut Vec<Attribute>,
+    ) -> Option<Cow<'static, str>> {
+        if let Some(word) = self.word() {
+            attributes.push(("remora.outcome", Value::Text(word.into())));
+        }
+        let broken = self.error_type();
+        // A status speaks for itself; how an exchange broke needs a sentence.
+        let (error_type, message) = match (failure, broken) {
+            (Some(failure), _) => (failure, ""),
+            (None, Some("timeout")) => (Cow::Borrowed("timeout"), "no response came in time"),
+            (None, Some("process_gone")) => {
+                (Cow::Borrowed("process_gone"), "the process ended before the response was complete")
+            }
+            (None, Some(word)) => {
+                (Cow::Borrowed(word), "the connection ended before the response was complete")
+            }
+            (None, None) => return None,
+        };
+        attributes.push(("error.type", Value::Text(error_type)));
+        Some(Cow::Borrowed(message))
+    }
 }
 
 /// A request paired with its response, or with the reason why there is none.
@@ -216,6 +256,16 @@ pub enum Kind {
     Consumer,
 }
 
+/// What becomes of an exchange.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Signals {
+    /// A span, and readings of its instruments.
+    #[default]
+    SpanAndMetrics,
+    /// Readings only.
+    Metrics,
+}
+
 /// A span's contents, without identity and times.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Description {
@@ -231,4 +281,6 @@ pub struct Description {
     pub kind: Kind,
     /// The metrics that count it.
     pub instruments: &'static [&'static Instrument],
+    /// Whether it becomes a span, too.
+    pub signals: Signals,
 }

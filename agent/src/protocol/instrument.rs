@@ -9,11 +9,13 @@ pub enum Reading {
     Duration,
     /// The number in one of its attributes; nothing if it has none.
     Attribute(&'static str),
+    /// The whole number in one of its attributes, to be added up: messages in a batch, bytes. Nothing if it has none.
+    Sum(&'static str),
     /// One.
     One,
 }
 
-/// A histogram (durations, sizes) or a sum ([`Reading::One`]) over exchanges.
+/// A histogram (durations, sizes) or a sum ([`Reading::One`], [`Reading::Sum`]) over exchanges.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Instrument {
     /// By the semantic conventions where they have one, else beginning with `remora.`.

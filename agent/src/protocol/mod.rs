@@ -8,21 +8,27 @@ pub mod amqp;
 pub mod context;
 mod exchange;
 pub mod frames;
+pub mod http;
 pub mod http1;
 mod instrument;
 pub mod mqtt;
+pub mod kafka;
+pub mod mongodb;
 pub mod pairing;
 mod settings;
+pub mod sql;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
 pub mod text;
+mod unknown;
 
 pub use exchange::{
-    Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, TraceParent,
-    Transport, Unit, Value,
+    Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, Signals,
+    TraceParent, Transport, Unit, Value,
 };
 pub use instrument::{Instrument, Reading};
 pub use settings::{Database, Settings, Statements};
+pub use unknown::Unknown;
 
 use std::sync::Arc;
 
@@ -123,8 +129,8 @@ pub struct Upgrade {
     /// Bytes behind the last message of the old protocol that were given to its parser and belong to the new one:
     /// `[to server, to client]`, each with the position of its first byte.
     pub rest: [Option<Rest>; 2],
-    /// The request that asked for it and is to be answered in the new protocol (RFC 7540, 3.2); `None` if it has been
-    /// answered.
+    /// The request that asked for it, in a type that both protocols know: the new one answers it (RFC 7540, 3.2), or tells
+    /// where it is spoken.
     pub request: Option<Box<dyn std::any::Any + Send>>,
 }
 
@@ -144,7 +150,7 @@ pub struct Rest {
 /// What is known of a run when its protocol is looked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {
-    /// Its first bytes, never empty; at most 512.
+    /// Its first bytes, never empty; at most 512, or of a datagram [`remora_abi::record::MAX_DATAGRAM`].
     pub bytes: &'a [u8],
     /// Bytes of it that have passed so far; more than `bytes` if some were not captured or not kept.
     pub passed: u64,
@@ -246,6 +252,8 @@ impl Losses {
 /// All protocols that the agent knows.
 pub struct Registry {
     protocols: Vec<Arc<dyn Protocol>>,
+    /// Connections of unknown protocols are told as spans, too.
+    pub network_spans: bool,
 }
 
 impl Registry {
@@ -254,14 +262,23 @@ impl Registry {
     pub fn new(http: &http1::Settings, settings: &Settings) -> Self {
         let mut protocols: Vec<Arc<dyn Protocol>> =
             vec![Arc::new(http1::Http1::new(http.clone())), Arc::new(amqp::Amqp), Arc::new(mqtt::Mqtt)];
+    pub fn new(http: &http::Settings, settings: &Settings) -> Self {
+        let http = http::Shared::new(http.clone(), settings.http_bodies);
+        // One a line, so that adding one touches no other.
+        #[rustfmt::skip]
+        let mut protocols: Vec<Arc<dyn Protocol>> = vec![
+            Arc::new(http1::Http1::with(&http)),
+            Arc::new(kafka::Kafka),
+            Arc::new(mongodb::MongoDb::new(settings.database.statements)),
+        ];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
-        Self { protocols }
+        Self { protocols, network_spans: settings.network_spans }
     }
 
     /// These protocols.
     #[cfg(test)]
     pub fn of(protocols: Vec<Arc<dyn Protocol>>) -> Self {
-        Self { protocols }
+        Self { protocols, network_spans: false }
     }
 
     /// The known protocols.
@@ -314,7 +331,7 @@ mod tests {
     /// The registry gives the protocols that recognise a run, unless the kernel knows better who asks.
     #[test]
     fn registry() {
-        let registry = Registry::new(&http1::Settings::default(), &Settings::default());
+        let registry = Registry::new(&http::Settings::default(), &Settings::default());
         let found = |bytes: &[u8], stream| {
             let run = run(bytes, stream);
             let found = registry.infer(&run).find(|(_, inference)| matches!(inference, Inference::Yes(_)));
@@ -329,7 +346,7 @@ mod tests {
     #[test]
     fn disabled() {
         let settings = Settings { disabled: vec!["http".into()], ..Settings::default() };
-        let registry = Registry::new(&http1::Settings::default(), &settings);
+        let registry = Registry::new(&http::Settings::default(), &settings);
         assert!(registry.protocols().all(|protocol| protocol.name() != "http"));
     }
 }

@@ -61,6 +61,23 @@ impl<D: Detail + 'static> InOrder<D> {
     }
 
     /// The one whose response comes next.
+    #[must_use]
+    pub fn front(&self) -> Option<&Pending<D>> {
+        self.waiting.front()
+    }
+
+    /// How many wait before the first for which `is` holds.
+    pub fn find(&self, is: impl FnMut(&Pending<D>) -> bool) -> Option<usize> {
+        self.waiting.iter().position(is)
+    }
+
+    /// The one before which so many wait.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<&Pending<D>> {
+        self.waiting.get(index)
+    }
+
+    /// The one whose response comes next.
     pub fn front_mut(&mut self) -> Option<&mut Pending<D>> {
         self.waiting.front_mut()
     }

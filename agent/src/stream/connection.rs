@@ -35,6 +35,8 @@ pub struct Facts {
     pub role: Option<Role>,
     /// Bytes passed before the first that is known.
     pub midstream: bool,
+    /// Inode number of its network namespace, 0 if unknown.
+    pub namespace: u32,
 }
 
 /// Where a connection stands.
@@ -96,6 +98,7 @@ impl Connection {
                 transport: Transport::Stream,
                 role,
                 midstream: open.flags & OPEN_MIDSTREAM != 0,
+                namespace: open.namespace,
             },
             stage: Stage::Searching(Search::default()),
             read: None,

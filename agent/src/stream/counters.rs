@@ -45,6 +45,9 @@ macro_rules! counters {
 
 counters! {
     connections: "Connections of which a shard was told.",
+    datagram_pairs: "Pairs of a UDP socket and a peer on which a protocol was recognised.",
+    evicted_datagram_pairs: "Pairs of a UDP socket and a peer forgotten because there were too many.",
+    unknown_protocol_sockets: "UDP sockets of no protocol that is known.",
     exchanges: "Exchanges that became spans.",
     gap_bytes: "Bytes that passed unseen, or were not copied, between captured ones.",
     overlap_bytes: "Bytes seen twice, dropped.",

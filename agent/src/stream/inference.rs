@@ -233,7 +233,7 @@ mod tests {
     }
 
     fn registry() -> Registry {
-        Registry::new(&crate::protocol::http1::Settings::default(), &Settings::default())
+        Registry::new(&crate::protocol::http::Settings::default(), &Settings::default())
     }
 
     /// A request that comes byte by byte is known as soon as it can be, with all its bytes in one piece.

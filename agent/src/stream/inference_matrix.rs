@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::inference::{Outcome, Pending, Search};
 use crate::protocol::testing::Conversation;
-use crate::protocol::{Inference, Moment, Registry, Role, Run, Settings, Stream, http1};
+use crate::protocol::{Inference, Moment, Registry, Role, Run, Settings, Stream, http};
 
 const BEGIN: &str =
     "<!-- inference: written by REMORA_WRITE_DOCS=1 cargo test -p remora inference_matrix -->\n";
@@ -76,7 +76,7 @@ fn datagram(registry: &Registry, bytes: &[u8]) -> Option<&'static str> {
 
 #[test]
 fn every_conversation_from_every_segment() {
-    let registry = Registry::new(&http1::Settings::default(), &Settings::default());
+    let registry = Registry::new(&http::Settings::default(), &Settings::default());
     let mut found: BTreeMap<String, Found> = BTreeMap::new();
     let mut wrong = String::new();
     for conversation in Conversation::recorded(None) {

@@ -5,6 +5,7 @@
 
 mod connection;
 mod counters;
+mod datagrams;
 mod inference;
 #[cfg(test)]
 mod inference_matrix;

@@ -9,6 +9,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::connection::{Connection, Facts, Room};
 use super::counters::Counters;
+use super::datagrams::Datagrams;
 use crate::capture::Record;
 use crate::probes::Controls;
 use crate::protocol::{End, Exchange, Registry};
@@ -44,6 +45,7 @@ pub struct Limits {
 /// Some of the connections.
 pub struct Shard {
     connections: FxHashMap<u64, Connection>,
+    datagrams: Datagrams,
     /// Connections by the process of their first segment; some may be gone.
     by_process: FxHashMap<u32, Vec<u64>>,
     /// Connections whose silence means something.
@@ -79,6 +81,7 @@ impl Shard {
     ) -> Self {
         Self {
             connections: FxHashMap::default(),
+            datagrams: Datagrams::new(limits.connections),
             by_process: FxHashMap::default(),
             waiting: FxHashSet::default(),
             registry,
@@ -101,6 +104,9 @@ impl Shard {
                     connection.segment(&segment, payload, room);
                     false
                 });
+            }
+            Some(Record::Datagram(datagram, payload)) => {
+                self.with_datagrams(|all, room, sink| all.datagram(&datagram, payload, room, sink));
             }
             Some(Record::Open(open)) => {
                 if let Some(open) = Open::read(open) {
@@ -153,6 +159,17 @@ impl Shard {
         }
     }
 
+    /// Lets the datagrams be worked on.
+    fn with_datagrams(&mut self, work: impl FnOnce(&mut Datagrams, &mut Room<'_>, &mut dyn Sink)) {
+        let mut room = Room {
+            registry: &self.registry,
+            controls: &self.controls,
+            counters: &self.counters,
+            out: &mut self.out,
+        };
+        work(&mut self.datagrams, &mut room, &mut *self.sink);
+    }
+
     fn open(&mut self, open: &Open) {
         if self.connections.len() >= self.limits.connections {
             self.evict(open.header.time);
@@ -200,6 +217,7 @@ impl Shard {
     }
 
     fn tick(&mut self, now: u64) {
+        self.with_datagrams(|all, room, sink| all.tick(now, room, sink));
         let waiting: Vec<u64> = self.waiting.iter().copied().collect();
         for id in waiting {
             self.with(id, |connection, room| connection.tick(now, room));
@@ -220,6 +238,7 @@ impl Shard {
 
     /// Ends the connections that only the process at `time` had.
     fn process_gone(&mut self, process: u32, time: u64) {
+        self.with_datagrams(|all, room, sink| all.process_gone(process, time, room, sink));
         for id in self.by_process.remove(&process).unwrap_or_default() {
             // Another process, or a later one of that number, has taken it over.
             let own = self.connections.get(&id).is_some_and(|connection| {
@@ -236,6 +255,7 @@ impl Shard {
 
     /// Forgets connections that were silent for too long.
     fn sweep(&mut self, now: u64) {
+        self.with_datagrams(|all, room, sink| all.sweep(now, room, sink));
         let idle = self.limits.idle;
         let old: Vec<u64> = self
             .connections
@@ -258,6 +278,7 @@ impl Shard {
         for (time, process) in std::mem::take(&mut self.gone) {
             self.process_gone(process, time);
         }
+        self.with_datagrams(|all, room, sink| all.finish(now, room, sink));
         let mut all: Vec<u64> = self.connections.keys().copied().collect();
         all.sort_unstable();
         for id in all {

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 use super::Ids;
 use super::otlp::{self, pair};
 use crate::identity::{Identity, Store};
-use crate::protocol::{Description, Kind, Role, Scene, Unit, Value};
+use crate::protocol::{Description, Kind, Role, Scene, Signals, Unit, Value};
 use crate::stream::{Sink, Told};
 
 /// Spans that are handed over at once at most.
@@ -62,8 +62,11 @@ impl Sink for Spans {
         let Told { exchange, connection, number } = told;
         let role = connection.role.unwrap_or(Role::Client);
         let scene = Scene { role, local: &connection.local, remote: &connection.remote };
-        let Description { name, attributes, error, parent, kind, instruments: _ } =
-            exchange.detail.describe(&exchange, &scene);
+        let description = exchange.detail.describe(&exchange, &scene);
+        if description.signals == Signals::Metrics {
+            return;
+        }
+        let Description { name, attributes, error, parent, kind, instruments: _, signals: _ } = description;
 
         let mut pairs = Vec::with_capacity(attributes.len() + 3);
         pairs.extend(attributes.into_iter().map(|(key, value)| pair(key, value)));

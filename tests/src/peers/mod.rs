@@ -1,6 +1,7 @@
 //! Real servers of the protocols under test, each started in a test's own namespace and folder.
 
 mod amqp;
+pub mod mongodb;
 
 use std::path::PathBuf;
 

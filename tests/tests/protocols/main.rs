@@ -3,3 +3,4 @@
 
 mod amqp;
 mod http;
+mod mongodb;

@@ -9,9 +9,11 @@ use aya_ebpf::programs::RawTracePointContext;
 use remora_abi::loss::Counter;
 use remora_abi::record::{READ, WRITE};
 
+use crate::connection::Found;
+use crate::datagram;
 use crate::globals::{Program, Scratch, count, offset};
 use crate::kernel::{Sock, at, read};
-use crate::pieces::{MSG_PEEK, MSG_TRUNC, Pieces};
+use crate::pieces::{MSG_ERRQUEUE, MSG_PEEK, MSG_TRUNC, Pieces};
 use crate::registers::Call;
 use crate::segment::{MAX_RECORDS, moved, wanted};
 
@@ -24,8 +26,10 @@ const IO_WORKER: u32 = 0x0000_0010;
 #[raw_tracepoint(tracepoint = "sock_send_length")]
 pub fn sock_send_length(context: RawTracePointContext) -> i32 {
     let result: i32 = context.arg(1);
-    if result > 0 {
+    if result >= 0 {
         socket_call(Sock(context.arg(0)), WRITE, result as u32, 0);
+    } else {
+        datagram::interrupted();
     }
     0
 }
@@ -35,7 +39,9 @@ pub fn sock_send_length(context: RawTracePointContext) -> i32 {
 pub fn sock_recv_length(context: RawTracePointContext) -> i32 {
     let result: i32 = context.arg(1);
     let flags: u32 = context.arg(2);
-    if result >= 0 && flags as u64 & MSG_PEEK == 0 {
+    if result < 0 {
+        datagram::interrupted();
+    } else if flags as u64 & MSG_PEEK == 0 {
         socket_call(Sock(context.arg(0)), READ, result as u32, flags as u64);
     }
     0
@@ -43,7 +49,17 @@ pub fn sock_recv_length(context: RawTracePointContext) -> i32 {
 
 #[inline(always)]
 fn socket_call(sock: Sock, direction: u8, bytes: u32, flags: u64) {
-    let Some(entry) = wanted(sock, direction, bytes) else { return };
+    let entry = match wanted(sock, direction, bytes) {
+        Found::Connection(_) if bytes == 0 && direction == WRITE => return,
+        Found::Connection(entry) => entry,
+        Found::Datagrams => {
+            if flags & MSG_ERRQUEUE == 0 {
+                socket_datagram(sock, direction, bytes);
+            }
+            return;
+        }
+        Found::Nothing => return,
+    };
     let Some(scratch) = Scratch::of(Program::of(direction)) else { return };
     scratch.call = Call::current();
     scratch.behind = 0;
@@ -66,4 +82,14 @@ fn socket_call(sock: Sock, direction: u8, bytes: u32, flags: u64) {
         }
     }
     moved::<MAX_RECORDS>(scratch.again(), sock, entry, direction, bytes);
+}
+
+#[inline(always)]
+fn socket_datagram(sock: Sock, direction: u8, bytes: u32) {
+    let Some(socket) = datagram::wanted(sock, direction) else { return };
+    let Some(scratch) = Scratch::of(Program::of(direction)) else { return };
+    scratch.call = Call::current();
+    if datagram::begin(scratch.again(), sock, socket, direction) {
+        datagram::within(scratch.again(), sock, direction, bytes);
+    }
 }

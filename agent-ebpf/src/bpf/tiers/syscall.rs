@@ -13,9 +13,11 @@ use remora_abi::loss::Counter;
 use remora_abi::maps::calls;
 use remora_abi::record::{READ, WRITE};
 
+use crate::connection::Found;
+use crate::datagram::{self, MESSAGE_SIZE, Peer};
 use crate::globals::{CALLS, Messages, Program, Scratch, count, offset};
-use crate::kernel::{Sock, at, opaque, read, read_user};
-use crate::pieces::{MSG_PEEK, MSG_TRUNC, Pieces, number};
+use crate::kernel::{Sock, UDP, at, opaque, read, read_user};
+use crate::pieces::{MSG_ERRQUEUE, MSG_PEEK, MSG_TRUNC, Pieces, number};
 use crate::registers::Call;
 use crate::segment::{MAX_RECORDS, moved, wanted};
 
@@ -24,9 +26,9 @@ const MAX_MESSAGES: u64 = 4;
 /// Messages whose lengths are added up, so that those that are followed can be placed.
 const MAX_COUNTED_MESSAGES: u64 = 8;
 /// Records that one of them makes at most.
-const RECORDS_A_MESSAGE: u64 = 6;
-/// `sizeof(struct mmsghdr)`
-const MESSAGE_SIZE: u64 = 64;
+const RECORDS_A_MESSAGE: u64 = 5;
+/// As above, of datagrams.
+const MAX_DATAGRAMS: u64 = 16;
 /// Offset of `msg_len` in it.
 const MESSAGE_LENGTH: u32 = 56;
 
@@ -106,11 +108,15 @@ pub fn sys_exit_read(context: RawTracePointContext) -> i32 {
         number::RECVMSG => scratch.call.third,
         _ => 0,
     };
-    if flags & MSG_PEEK != 0 {
+    if flags & (MSG_PEEK | MSG_ERRQUEUE) != 0 {
         return 0;
     }
     let Some(sock) = socket(scratch.call.first) else { return 0 };
-    let Some(entry) = wanted(sock, READ, result as u32) else { return 0 };
+    let entry = match wanted(sock, READ, result as u32) {
+        Found::Connection(entry) => entry,
+        Found::Datagrams if result > 0 => return go_on(&context, scratch, sock, calls::READ_DATAGRAM),
+        _ => return 0,
+    };
     scratch.pieces = if flags & MSG_TRUNC != 0 { Pieces::UNREACHABLE } else { Pieces::of(&scratch.call) };
     moved::<MAX_RECORDS>(scratch.again(), sock, entry, READ, result as u32);
     0
@@ -124,7 +130,11 @@ pub fn sys_exit_write(context: RawTracePointContext) -> i32 {
         return 0;
     }
     let Some(sock) = socket(scratch.call.first) else { return 0 };
-    let Some(entry) = wanted(sock, WRITE, result as u32) else { return 0 };
+    let entry = match wanted(sock, WRITE, result as u32) {
+        Found::Connection(entry) => entry,
+        Found::Datagrams => return go_on(&context, scratch, sock, calls::WRITE_DATAGRAM),
+        Found::Nothing => return 0,
+    };
     scratch.pieces = Pieces::of(&scratch.call);
     moved::<MAX_RECORDS>(scratch.again(), sock, entry, WRITE, result as u32);
     0
@@ -143,7 +153,7 @@ pub fn sys_exit_splice(context: RawTracePointContext) -> i32 {
             None => return 0,
         },
     };
-    if let Some(entry) = wanted(sock, direction, result as u32) {
+    if let Found::Connection(entry) = wanted(sock, direction, result as u32) {
         moved::<1>(scratch.again(), sock, entry, direction, result as u32);
     }
     0
@@ -153,8 +163,8 @@ pub fn sys_exit_splice(context: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "sys_exit")]
 pub fn sys_exit_recvmmsg(context: RawTracePointContext) -> i32 {
     let Some((scratch, result)) = ended(&context, Program::Read) else { return 0 };
-    if scratch.call.fourth & (MSG_PEEK | MSG_TRUNC) == 0 {
-        messages(scratch, READ, result);
+    if scratch.call.fourth & (MSG_PEEK | MSG_ERRQUEUE) == 0 {
+        messages(&context, scratch, READ, result);
     }
     0
 }
@@ -163,14 +173,26 @@ pub fn sys_exit_recvmmsg(context: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "sys_exit")]
 pub fn sys_exit_sendmmsg(context: RawTracePointContext) -> i32 {
     let Some((scratch, result)) = ended(&context, Program::Write) else { return 0 };
-    messages(scratch, WRITE, result);
+    messages(&context, scratch, WRITE, result);
     0
 }
 
 /// `result` messages of the `struct mmsghdr` array moved.
 #[inline(always)]
-fn messages(scratch: &mut Scratch, direction: u8, result: i64) {
+fn messages(context: &RawTracePointContext, scratch: &mut Scratch, direction: u8, result: i64) {
     let Some(sock) = socket(scratch.call.first) else { return };
+    if sock.protocol() == UDP {
+        go_on(
+            context,
+            scratch,
+            sock,
+            if direction == READ { calls::READ_DATAGRAMS } else { calls::WRITE_DATAGRAMS },
+        );
+        return;
+    }
+    if scratch.call.fourth & MSG_TRUNC != 0 {
+        return;
+    }
     scratch.messages = Messages { sock: sock.0, count: result as u64 };
     let mut i = 0;
     while i < MAX_COUNTED_MESSAGES {
@@ -204,8 +226,91 @@ fn message(scratch: &mut Scratch, direction: u8, i: u64) {
     scratch.behind = scratch.behind.wrapping_sub(length);
     if length > 0 {
         let sock = Sock(scratch.messages.sock);
-        if let Some(entry) = wanted(sock, direction, length) {
+        if let Found::Connection(entry) = wanted(sock, direction, length) {
             moved::<RECORDS_A_MESSAGE>(scratch.again(), sock, entry, direction, length);
         }
     }
+}
+
+/// Goes on to the program for datagrams.
+#[inline(always)]
+fn go_on(context: &RawTracePointContext, scratch: &mut Scratch, sock: Sock, index: u32) -> i32 {
+    scratch.messages.sock = sock.0;
+    // SAFETY: the table holds programs of this kind only. It returns only if the entry is missing.
+    unsafe { CALLS.tail_call(context, index) };
+    0
+}
+
+/// The scratch of a program that was gone on to, with the socket entered in its datagram; `None` if nothing of it is
+/// wanted.
+#[inline(always)]
+fn datagrams(direction: u8) -> Option<(&'static mut Scratch, Sock)> {
+    let scratch = Scratch::of(Program::of(direction))?;
+    let sock = Sock(scratch.messages.sock);
+    let socket = datagram::wanted(sock, direction)?;
+    if datagram::begin(scratch.again(), sock, socket, direction) {
+        Some((scratch.again(), sock))
+    } else {
+        None
+    }
+}
+
+/// At the exit of calls that read, on a UDP socket.
+#[raw_tracepoint(tracepoint = "sys_exit")]
+pub fn sys_exit_read_datagram(context: RawTracePointContext) -> i32 {
+    let Some((scratch, sock)) = datagrams(READ) else { return 0 };
+    one(scratch, sock, context.arg(1));
+    0
+}
+
+/// At the exit of calls that write, on a UDP socket.
+#[raw_tracepoint(tracepoint = "sys_exit")]
+pub fn sys_exit_write_datagram(context: RawTracePointContext) -> i32 {
+    let Some((scratch, sock)) = datagrams(WRITE) else { return 0 };
+    one(scratch, sock, context.arg(1));
+    0
+}
+
+#[inline(always)]
+fn one(scratch: &mut Scratch, sock: Sock, result: i64) {
+    scratch.pieces = Pieces::of(&scratch.call);
+    datagram::tell(scratch.again(), sock, result as u32, Peer::Named, false);
+}
+
+/// At the exit of `recvmmsg` on a UDP socket.
+#[raw_tracepoint(tracepoint = "sys_exit")]
+pub fn sys_exit_recvmmsg_datagrams(context: RawTracePointContext) -> i32 {
+    let Some((scratch, sock)) = datagrams(READ) else { return 0 };
+    each(scratch, sock, context.arg(1));
+    0
+}
+
+/// At the exit of `sendmmsg` on a UDP socket.
+#[raw_tracepoint(tracepoint = "sys_exit")]
+pub fn sys_exit_sendmmsg_datagrams(context: RawTracePointContext) -> i32 {
+    let Some((scratch, sock)) = datagrams(WRITE) else { return 0 };
+    each(scratch, sock, context.arg(1));
+    0
+}
+
+#[inline(always)]
+fn each(scratch: &mut Scratch, sock: Sock, result: i64) {
+    scratch.messages.count = result as u64;
+    let mut i = 0;
+    while i < MAX_DATAGRAMS {
+        let scratch = scratch.again();
+        if i >= scratch.messages.count {
+            return;
+        }
+        let header = scratch.call.second + i * MESSAGE_SIZE;
+        let length = read_user::<u32>(at(header, MESSAGE_LENGTH)).unwrap_or(0);
+        scratch.pieces = Pieces::of_message(header);
+        scratch.datagram.flags = 0;
+        if length > 0 {
+            datagram::tell(scratch.again(), sock, length, Peer::Named, false);
+        }
+        i = opaque(i) + 1;
+    }
+    let scratch = scratch.again();
+    count(Counter::DatagramsUnreadable, scratch.messages.count.saturating_sub(MAX_DATAGRAMS));
 }

@@ -3,7 +3,7 @@
 //! A body is skipped by position, so its bytes need not have been captured; only the framing of a chunked one
 //! must be seen, not its data.
 
-use super::head::is;
+use crate::protocol::http::is;
 use crate::protocol::{Chunk, Moment};
 
 /// What is left of a chunk: captured bytes, then bytes that only have positions.
@@ -77,9 +77,26 @@ impl<'a> Cursor<'a> {
         self.position += length;
     }
 
+    /// As [`skip_to`](Self::skip_to); gives what was passed.
+    pub fn pass_to(&mut self, position: u64) -> Part<'a> {
+        let (data, from) = (self.data, self.position);
+        self.skip_to(position);
+        let bytes = &data[..data.len() - self.data.len()];
+        Part { bytes, cut: (bytes.len() as u64) < self.position - from }
+    }
+
     pub fn skip_all(&mut self) {
         self.skip_to(self.end);
     }
+}
+
+/// A part of a body.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part<'a> {
+    /// What was captured of it.
+    pub bytes: &'a [u8],
+    /// Bytes behind them were not.
+    pub cut: bool,
 }
 
 /// What a head's fields say about the body (RFC 9112, 6.3).
@@ -251,12 +268,12 @@ pub(super) enum Progress {
 }
 
 impl Chunked {
-    /// Takes from the chunk what belongs to the body.
-    pub fn advance(&mut self, cursor: &mut Cursor<'_>) -> Progress {
+    /// Takes from the chunk what belongs to the body, and gives its data to `read`.
+    pub fn advance(&mut self, cursor: &mut Cursor<'_>, mut read: impl FnMut(Part<'_>)) -> Progress {
         while !cursor.is_done() {
             if let Phase::Data { end } = self.phase {
                 let from = cursor.position;
-                cursor.skip_to(end);
+                read(cursor.pass_to(end));
                 self.content = self.content.saturating_add(cursor.position - from);
                 if cursor.position == end {
                     self.phase = Phase::DataEnd;

@@ -7,13 +7,10 @@
 use memchr::{memchr, memchr_iter, memrchr};
 
 use super::body::Framing;
+use crate::protocol::http::{self, Fields, MAX_METHOD, Name, Version, is, is_token};
 
 /// A head longer than this is given up.
 pub(super) const MAX_HEAD: usize = 64 * 1024;
-/// Longest method that is taken for one.
-pub(super) const MAX_METHOD: usize = 64;
-/// Field lines of `tracestate` that are joined.
-const MAX_TRACESTATES: usize = 4;
 
 /// A request's head.
 #[derive(Debug, Default)]
@@ -30,26 +27,29 @@ pub(super) struct Request<'a> {
     pub framing: Framing,
     /// `Expect: 100-continue`
     pub expects_continue: bool,
-    /// `Host`
-    pub host: Option<&'a [u8]>,
-    /// `User-Agent`
-    pub user_agent: Option<&'a [u8]>,
+    /// What is kept of the others.
+    pub fields: Fields<'a>,
     /// `Upgrade`
     pub upgrade: Option<&'a [u8]>,
-    /// `Forwarded` (RFC 7239), the first one.
-    pub forwarded: Option<&'a [u8]>,
-    /// `X-Forwarded-For`, the first one.
-    pub forwarded_for: Option<&'a [u8]>,
-    /// `X-Forwarded-Host`
-    pub forwarded_host: Option<&'a [u8]>,
-    /// `X-Forwarded-Proto`
-    pub forwarded_proto: Option<&'a [u8]>,
-    /// `traceparent`
-    pub traceparent: Option<&'a [u8]>,
-    /// There are several `traceparent` that do not agree.
-    pub traceparent_ambiguous: bool,
-    /// `tracestate`, in order.
-    pub tracestate: [Option<&'a [u8]>; MAX_TRACESTATES],
+}
+
+impl<'a> Request<'a> {
+    /// What an exchange keeps of it.
+    pub fn kept(&self) -> http::Request<'a> {
+        http::Request {
+            method: self.method,
+            target: self.target,
+            target_cut: self.target_cut,
+            scheme: None,
+            version: self.minor.map(version),
+            fields: self.fields,
+        }
+    }
+}
+
+/// HTTP/1.x
+pub(super) fn version(minor: u8) -> Version {
+    if minor == 0 { Version::Http10 } else { Version::Http11 }
 }
 
 /// A response's head.
@@ -63,6 +63,8 @@ pub(super) struct Response<'a> {
     pub framing: Framing,
     /// `Upgrade`
     pub upgrade: Option<&'a [u8]>,
+    /// What is kept of the others.
+    pub fields: Fields<'a>,
 }
 
 /// Where the head in `bytes` ends (behind its empty line), looking from `from` on. What lies before `from`
@@ -85,28 +87,16 @@ pub(super) fn end(bytes: &[u8], from: usize) -> Option<usize> {
 pub(super) fn request(bytes: &[u8], whole: bool) -> Option<Request<'_>> {
     let (line, fields) = start_line(bytes);
     let mut head = request_line(line, whole || fields.is_some())?;
-    for (name, value) in Fields(fields.unwrap_or_default()) {
+    for (name, value) in Lines(fields.unwrap_or_default()) {
         if head.framing.take(name, value) {
             continue;
         }
-        match name.len() {
-            4 if is(name, b"host") => _ = head.host.get_or_insert(value),
-            6 if is(name, b"expect") => head.expects_continue |= is(value, b"100-continue"),
-            7 if is(name, b"upgrade") => _ = head.upgrade.get_or_insert(value),
-            9 if is(name, b"forwarded") => _ = head.forwarded.get_or_insert(value),
-            10 if is(name, b"user-agent") => _ = head.user_agent.get_or_insert(value),
-            10 if is(name, b"tracestate") => {
-                if let Some(free) = head.tracestate.iter_mut().find(|slot| slot.is_none()) {
-                    *free = Some(value);
-                }
-            }
-            11 if is(name, b"traceparent") => {
-                head.traceparent_ambiguous |= *head.traceparent.get_or_insert(value) != value;
-            }
-            15 if is(name, b"x-forwarded-for") => _ = head.forwarded_for.get_or_insert(value),
-            16 if is(name, b"x-forwarded-host") => _ = head.forwarded_host.get_or_insert(value),
-            17 if is(name, b"x-forwarded-proto") => _ = head.forwarded_proto.get_or_insert(value),
-            _ => {}
+        if let Some(known) = Name::of(name) {
+            head.fields.take(known, value);
+        } else if is(name, b"expect") {
+            head.expects_continue |= is(value, b"100-continue");
+        } else if is(name, b"upgrade") {
+            head.upgrade.get_or_insert(value);
         }
     }
     Some(head)
@@ -124,8 +114,13 @@ pub(super) fn response(bytes: &[u8]) -> Option<Response<'_>> {
     }
     let [a, b, c] = [a, b, c].map(|digit| u16::from(digit - b'0'));
     let mut head = Response { status: a * 100 + b * 10 + c, minor: minor - b'0', ..Response::default() };
-    for (name, value) in Fields(fields.unwrap_or_default()) {
-        if !head.framing.take(name, value) && is(name, b"upgrade") {
+    for (name, value) in Lines(fields.unwrap_or_default()) {
+        if head.framing.take(name, value) {
+            continue;
+        }
+        if let Some(known) = Name::of(name) {
+            head.fields.take(known, value);
+        } else if is(name, b"upgrade") {
             head.upgrade.get_or_insert(value);
         }
     }
@@ -158,33 +153,6 @@ pub(super) fn request_line(line: &[u8], whole: bool) -> Option<Request<'_>> {
     }
 }
 
-/// RFC 9110, 5.6.2
-pub(super) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
-}
-
-/// Is `text`, in any case, `lower`?
-pub(super) fn is(text: &[u8], lower: &[u8]) -> bool {
-    text.eq_ignore_ascii_case(lower)
-}
-
 /// The start line, and what follows it if its end was seen.
 fn start_line(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
     match memchr(b'\n', bytes) {
@@ -195,9 +163,9 @@ fn start_line(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
 
 /// Field lines (RFC 9112, 5) as name and value; folded ones in one piece, with the line ends inside the
 /// value.
-struct Fields<'a>(&'a [u8]);
+struct Lines<'a>(&'a [u8]);
 
-impl<'a> Iterator for Fields<'a> {
+impl<'a> Iterator for Lines<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -1,6 +1,7 @@
 //! Recognising HTTP/1 by its first bytes.
 
-use super::head::{is_token, request_line};
+use super::head::request_line;
+use crate::protocol::http::{METHODS, is_token};
 use crate::protocol::{Inference, Stream};
 
 /// What a prefix says about one direction.
@@ -20,10 +21,6 @@ const MAX_METHOD: usize = 24;
 const ENOUGH: usize = 64;
 /// A request line that is still not finished after so many bytes is none.
 const TOO_LONG: usize = 4096;
-
-/// The methods of RFC 9110 and RFC 5789.
-pub(super) const METHODS: [&str; 9] =
-    ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
 
 /// Does a stream that begins with `prefix` carry HTTP/1, and in which direction?
 pub(super) fn infer(prefix: &[u8]) -> Inference {
@@ -99,8 +96,8 @@ pub(super) fn begins_request(bytes: &[u8]) -> bool {
     }
     let length = bytes.iter().take_while(|&&byte| is_token(byte)).count();
     match bytes.get(length) {
-        None => length <= super::head::MAX_METHOD,
-        Some(b' ') => length > 0 && length <= super::head::MAX_METHOD,
+        None => length <= crate::protocol::http::MAX_METHOD,
+        Some(b' ') => length > 0 && length <= crate::protocol::http::MAX_METHOD,
         Some(_) => false,
     }
 }

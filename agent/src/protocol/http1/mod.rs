@@ -6,36 +6,19 @@
 
 mod body;
 mod budget;
-mod context;
-mod detail;
 mod head;
 mod infer;
 mod parser;
-mod redact;
 mod requests;
 mod responses;
-mod route;
-mod settings;
 mod side;
-mod target;
 #[cfg(test)]
 mod tests;
-mod texts;
-
-pub use route::{PatternError, Router};
-pub use settings::{Settings, SettingsError};
 
 use std::sync::Arc;
 
+use super::http::{Settings, Shared};
 use super::{Inference, Parser, Protocol, Run};
-
-/// What all connections share.
-#[derive(Debug)]
-struct Shared {
-    settings: Settings,
-    router: Router,
-    redactor: redact::Redactor,
-}
 
 /// HTTP/1.0 and 1.1.
 #[derive(Debug)]
@@ -44,13 +27,16 @@ pub struct Http1 {
 }
 
 impl Http1 {
-    /// With settings that [`Settings::validate`] accepts; route patterns that it does not accept are left
-    /// out.
+    /// With settings of its own.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let router = Router::lenient(&settings.routes);
-        let redactor = redact::Redactor::new(&settings.redact_query_keys);
-        Self { shared: Arc::new(Shared { settings, router, redactor }) }
+        Self { shared: Shared::new(settings, false) }
+    }
+
+    /// With what the versions of HTTP share.
+    #[must_use]
+    pub fn with(shared: &Arc<Shared>) -> Self {
+        Self { shared: Arc::clone(shared) }
     }
 }
 

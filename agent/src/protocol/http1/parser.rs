@@ -18,16 +18,18 @@
 //! and keeps requests in flight ever after. And where the place was lost, a body that begins like a head is
 //! taken for one.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::Shared;
 use super::body::{Body, Cursor};
 use super::budget::Budget;
-use super::detail::HttpDetail;
 use super::requests::Successor;
 use super::side::{Side, State};
-use crate::protocol::{Chunk, End, Exchange, Interest, Losses, Moment, Outcome, Parser, Stream, Upgrade};
+use crate::protocol::http::{HttpDetail, Shared, Upgraded};
+use crate::protocol::{
+    Chunk, End, Exchange, Interest, Losses, Moment, Outcome, Parser, Rest, Stream, Upgrade,
+};
 
 /// Bytes that waiting requests may hold on one connection.
 const MAX_HELD: usize = 32 << 20;
@@ -91,6 +93,8 @@ pub(super) struct Http1Parser {
     pub(super) doubt: bool,
     /// There may be requests behind those that wait.
     pub(super) barrier: bool,
+    /// Calls were made whose bodies say what they are.
+    reads_bodies: bool,
     /// The client pipelines.
     pub(super) pipelined: bool,
     /// Requests in a row that were sent with none waiting.
@@ -101,6 +105,10 @@ pub(super) struct Http1Parser {
     pub(super) losses: Losses,
     /// The connection is no longer HTTP/1.
     pub(super) successor: Option<Successor>,
+    /// The request that asked for that.
+    pub(super) upgraded: Option<Upgraded>,
+    /// What passed behind the response that allowed it.
+    pub(super) rest: Option<Rest>,
 }
 
 impl Http1Parser {
@@ -118,6 +126,7 @@ impl Http1Parser {
             last_response: 0,
             doubt: midstream,
             barrier: false,
+            reads_bodies: false,
             pipelined: false,
             serial: 0,
             last_stream: None,
@@ -125,6 +134,8 @@ impl Http1Parser {
             budget: Budget::new(),
             losses: Losses::default(),
             successor: None,
+            upgraded: None,
+            rest: None,
         }
     }
 
@@ -174,6 +185,7 @@ impl Http1Parser {
             // In one piece with the request before it, which has no response yet.
             self.pipelined |= !self.waiting.is_empty() && !tentative && begun.position > begun.chunk;
         }
+        self.reads_bodies |= request.detail.call.as_ref().is_some_and(|call| call.reads_request());
         self.held += weight;
         self.waiting.push_back(request);
     }
@@ -242,6 +254,17 @@ impl Http1Parser {
             self.responses.state = State::Lost;
             self.responses.tentative = true;
         }
+    }
+
+    /// Of the positions before which nothing is wanted, those of bodies that say nothing of a call.
+    fn unread(&self, [requests, responses]: [u64; 2]) -> [u64; 2] {
+        let active = self.active.as_ref().map(|active| &active.request);
+        let last = self.waiting.back().or(active).and_then(|request| request.detail.call.as_ref());
+        let answered = active.and_then(|request| request.detail.call.as_ref());
+        [
+            if last.is_some_and(|call| call.reads_request()) { 0 } else { requests },
+            if answered.is_some_and(|call| call.reads_response()) { 0 } else { responses },
+        ]
     }
 
     /// Does a run of the client's end a response whose end cannot be seen? Not if it goes on with a request
@@ -381,12 +404,7 @@ impl Parser for Http1Parser {
         if self.successor.is_some() {
             return;
         }
-        let outcome = match cause {
-            End::Orderly => Outcome::ConnectionClosed(0),
-            End::Broken(errno) => Outcome::ConnectionClosed(errno),
-            End::ProcessGone => Outcome::ProcessGone,
-            End::Forgotten => Outcome::Unfinished,
-        };
+        let outcome = Outcome::of(cause);
         self.cut_request_head(at.time, out);
         self.finish(outcome, cause == End::Orderly, at.time, out);
         self.requests.state = State::Off;
@@ -412,6 +430,9 @@ impl Parser for Http1Parser {
             };
         }
         let quiet_until = [self.requests.quiet_until(), self.responses.quiet_until()];
+        if self.reads_bodies {
+            return Interest::Frames { quiet_until: self.unread(quiet_until) };
+        }
         // With several messages in a run, they begin anywhere.
         if self.pipelined || self.waiting.len() > 1 || self.is_streaming() {
             Interest::Frames { quiet_until }
@@ -429,6 +450,7 @@ impl Parser for Http1Parser {
             Some(Successor::Protocol(token)) => token.to_owned(),
             _ => String::new(),
         };
-        Upgrade { token, ..Upgrade::default() }
+        let request = self.upgraded.take().map(|request| Box::new(request) as Box<dyn Any + Send>);
+        Upgrade { token, rest: [None, self.rest.take()], request }
     }
 }

@@ -1,11 +1,11 @@
 //! The client's side of a connection.
 
-use super::body::{Body, Chunked, Cursor, Extent, Progress};
-use super::detail::HttpDetail;
+use super::body::{Body, Chunked, Cursor, Extent, Part, Progress};
 use super::head::{self, Request};
 use super::infer::{self, Match};
 use super::parser::{Http1Parser, Kind, Pending};
 use super::side::{Gathered, State};
+use crate::protocol::http::{self, Call, HttpDetail};
 use crate::protocol::{Exchange, Moment, Unit};
 
 impl Http1Parser {
@@ -33,26 +33,28 @@ impl Http1Parser {
                 State::Body(Body::Unframed | Body::UntilClose) => cursor.skip_all(),
                 State::Body(Body::Length { end }) => {
                     let end = *end;
-                    cursor.skip_to(end);
+                    let part = cursor.pass_to(end);
+                    if let Some(call) = self.request_detail().and_then(|detail| detail.call.as_mut()) {
+                        read_request(call, part);
+                    }
                     if cursor.position == end {
                         self.requests.state = State::Boundary;
                     }
                 }
-                State::Body(Body::Chunked(body)) => match body.advance(cursor) {
-                    Progress::More => {}
-                    Progress::Done => {
-                        let size = body.content;
+                State::Body(Body::Chunked(_)) => match self.advance_request(cursor) {
+                    (Progress::More, _) => {}
+                    (Progress::Done, size) => {
                         self.budget.needed(cursor.position - self.requests.run);
                         self.requests.state = State::Boundary;
                         if let Some(detail) = self.request_detail() {
                             detail.request_body = Some(size);
                         }
                     }
-                    Progress::Hole => {
+                    (Progress::Hole, _) => {
                         self.budget.body_cut();
                         self.request_has_no_end();
                     }
-                    Progress::Garbage => {
+                    (Progress::Garbage, _) => {
                         self.losses.resynchronised += 1;
                         self.request_has_no_end();
                     }
@@ -60,6 +62,23 @@ impl Http1Parser {
                 State::Boundary | State::Head => self.read_request_head(cursor, out),
             }
         }
+    }
+
+    /// Goes on in a chunked body; how many bytes of data it had so far.
+    fn advance_request(&mut self, cursor: &mut Cursor<'_>) -> (Progress, u64) {
+        // Out of the request that is elsewhere in the parser, and back again.
+        let mut call = self.request_detail().and_then(|detail| detail.call.take());
+        let State::Body(Body::Chunked(body)) = &mut self.requests.state else { return (Progress::More, 0) };
+        let progress = body.advance(cursor, |part| {
+            if let Some(call) = &mut call {
+                read_request(call, part);
+            }
+        });
+        let size = body.content;
+        if let Some(detail) = self.request_detail() {
+            detail.call = call;
+        }
+        (progress, size)
     }
 
     fn read_request_head(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<Exchange>) {
@@ -143,7 +162,7 @@ impl Http1Parser {
             order: self.requests.beginning.order,
             kind,
             upgrade: head.upgrade.map(successor),
-            detail: Box::new(HttpDetail::new(&self.shared, head)),
+            detail: Box::new(HttpDetail::new(&self.shared, &head.kept())),
         }
     }
 
@@ -217,6 +236,13 @@ impl Http1Parser {
     }
 }
 
+fn read_request(call: &mut Call, part: Part<'_>) {
+    call.request(part.bytes);
+    if part.cut {
+        call.request_cut();
+    }
+}
+
 /// What a connection goes on as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Successor {
@@ -231,7 +257,7 @@ pub(super) fn successor(upgrade: &[u8]) -> Successor {
     let name =
         upgrade.split(|byte| matches!(byte, b',' | b'/' | b';')).next().unwrap_or_default().trim_ascii();
     for known in ["websocket", "h2c"] {
-        if head::is(name, known.as_bytes()) {
+        if http::is(name, known.as_bytes()) {
             return Successor::Protocol(known);
         }
     }

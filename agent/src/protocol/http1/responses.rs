@@ -1,12 +1,13 @@
 //! The server's side of a connection.
 
-use super::body::{Body, Chunked, Cursor, Extent, Progress};
+use super::body::{Body, Chunked, Cursor, Extent, Part, Progress};
 use super::head::{self, Response};
 use super::infer::{self, Match};
 use super::parser::{Active, Http1Parser, Kind, Pending, tell};
 use super::requests::{Successor, successor};
 use super::side::{Gathered, State};
-use crate::protocol::{Exchange, Outcome};
+use crate::protocol::http::{Call, Upgraded};
+use crate::protocol::{Exchange, Moment, Outcome, Rest};
 
 impl Http1Parser {
     pub(super) fn read_responses(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<Exchange>) {
@@ -20,12 +21,14 @@ impl Http1Parser {
                     self.end_unframed(out);
                 }
                 State::Body(Body::Unframed | Body::UntilClose) => {
-                    cursor.skip_all();
+                    let part = cursor.pass_to(cursor.end);
+                    self.read_response(part);
                     self.responses.passed(cursor);
                 }
                 State::Body(Body::Length { end }) => {
                     let end = *end;
-                    cursor.skip_to(end);
+                    let part = cursor.pass_to(end);
+                    self.read_response(part);
                     self.responses.passed(cursor);
                     if cursor.position == end {
                         let size = end - self.responses.body;
@@ -33,7 +36,9 @@ impl Http1Parser {
                     }
                 }
                 State::Body(Body::Chunked(body)) => {
-                    let progress = body.advance(cursor);
+                    let mut call =
+                        self.active.as_mut().and_then(|active| active.request.detail.call.as_mut());
+                    let progress = body.advance(cursor, |part| read_response(&mut call, part));
                     let size = body.content;
                     self.responses.passed(cursor);
                     match progress {
@@ -55,6 +60,11 @@ impl Http1Parser {
                 State::Boundary | State::Head => self.read_response_head(cursor, out),
             }
         }
+    }
+
+    fn read_response(&mut self, part: Part<'_>) {
+        let mut call = self.active.as_mut().and_then(|active| active.request.detail.call.as_mut());
+        read_response(&mut call, part);
     }
 
     /// Finds out, with the place in the server's stream lost, whether this chunk begins a response.
@@ -148,15 +158,14 @@ impl Http1Parser {
         if whole && self.responses.beginning.turn && self.waiting.is_empty() {
             self.budget.needed(cursor.position - self.responses.run);
         }
-        request.detail.answered(head);
+        request.detail.answered(head.status, head::version(head.minor), &head.fields);
         let to_head = request.kind == Kind::Head;
         let tunnel = request.kind == Kind::Connect && head.status / 100 == 2;
         let upgrade = head.upgrade.map(successor).or(request.upgrade);
         self.active = Some(Active { request, first_byte: self.responses.beginning.at.time, lost: false });
         if head.status == 101 {
             // RFC 9110, 15.2.2
-            self.complete(None, cursor, out);
-            return self.switch(upgrade.unwrap_or(Successor::Unknown));
+            return self.upgrade(upgrade.unwrap_or(Successor::Unknown), cursor, out);
         }
         if tunnel {
             // RFC 9110, 9.3.6
@@ -237,9 +246,31 @@ impl Http1Parser {
         let Some(bytes) = self.responses.take_partial() else { return };
         let Some(head) = head::response(&bytes).filter(|head| head.status >= 200) else { return };
         if let Some(mut request) = self.take_answered() {
-            request.detail.answered(&head);
+            request.detail.answered(head.status, head::version(head.minor), &head.fields);
             tell(request, Some(self.responses.beginning.at.time), now, cause, out);
         }
+    }
+
+    /// The response under way allows another protocol, which begins behind it. That it is HTTP/2 is not the answer yet
+    /// (RFC 7540, 3.2): it comes on stream 1.
+    fn upgrade(&mut self, successor: Successor, cursor: &Cursor<'_>, out: &mut Vec<Exchange>) {
+        if successor == Successor::Protocol("h2c") {
+            let request = self.active.take().map(|active| active.request);
+            self.upgraded = request.map(|request| Upgraded { start: request.start, detail: request.detail });
+        } else {
+            if let (Successor::Protocol(_), Some(active)) = (successor, &self.active) {
+                let start = Moment { time: active.first_byte, ..active.request.start };
+                self.upgraded = Some(Upgraded { start, detail: active.request.detail.clone() });
+            }
+            self.complete(None, cursor, out);
+        }
+        self.rest = (!cursor.is_done()).then(|| Rest {
+            at: cursor.at,
+            position: cursor.position,
+            length: cursor.left(),
+            bytes: cursor.data.to_vec(),
+        });
+        self.switch(successor);
     }
 
     /// The connection goes on in another protocol.
@@ -247,5 +278,14 @@ impl Http1Parser {
         self.successor = Some(successor);
         self.requests.state = State::Off;
         self.responses.state = State::Off;
+    }
+}
+
+fn read_response(call: &mut Option<&mut Box<Call>>, part: Part<'_>) {
+    if let Some(call) = call {
+        call.response(part.bytes);
+        if part.cut {
+            call.response_cut();
+        }
     }
 }

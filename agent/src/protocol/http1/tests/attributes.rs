@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::support::*;
-use crate::protocol::http1::Settings;
+use crate::protocol::http::Settings;
 use crate::protocol::{Description, End, Endpoint, Exchange, Role, Scene, Stream, Value};
 
 fn exchange(settings: Settings, request: &str, response: &str) -> Exchange {

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{infer, redact, route};
+use super::{METHODS, is_token, redact, route};
 
-/// Settings of HTTP/1.
+/// Settings of HTTP.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
@@ -27,7 +27,7 @@ impl Default for Settings {
         Self {
             routes: Vec::new(),
             redact_query_keys: redact::DEFAULT_KEYS.iter().map(|&key| key.to_owned()).collect(),
-            known_methods: infer::METHODS.iter().map(|&method| method.to_owned()).collect(),
+            known_methods: METHODS.iter().map(|&method| method.to_owned()).collect(),
             max_in_flight: 65_536,
             silence_ms: 1000,
         }
@@ -60,7 +60,7 @@ impl Settings {
     pub fn validate(&self) -> Result<(), SettingsError> {
         route::Router::new(&self.routes)?;
         for method in &self.known_methods {
-            if method.is_empty() || !method.bytes().all(super::head::is_token) {
+            if method.is_empty() || !method.bytes().all(is_token) {
                 return Err(SettingsError::Method(method.clone()));
             }
         }

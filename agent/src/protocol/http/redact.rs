@@ -68,7 +68,7 @@ pub(super) const DEFAULT_KEYS: &[&str] = &[
 /// Replaces the values of sensitive parameters. Keys are compared without regard to case, which is stricter
 /// than the conventions ask, and percent-decoded; of `user[password]` the innermost name counts.
 #[derive(Debug)]
-pub(super) struct Redactor {
+pub(in crate::protocol) struct Redactor {
     /// Lower case, sorted.
     keys: Vec<String>,
 }
