@@ -7,13 +7,14 @@
 pub mod amqp;
 pub mod context;
 mod exchange;
+pub mod fastcgi;
 pub mod frames;
 pub mod http;
 pub mod http1;
 mod instrument;
-pub mod mqtt;
 pub mod kafka;
 pub mod mongodb;
+pub mod mqtt;
 pub mod pairing;
 mod settings;
 pub mod sql;
@@ -259,9 +260,6 @@ pub struct Registry {
 impl Registry {
     /// The known protocols, in the order in which they are asked, without those that the settings leave out.
     #[must_use]
-    pub fn new(http: &http1::Settings, settings: &Settings) -> Self {
-        let mut protocols: Vec<Arc<dyn Protocol>> =
-            vec![Arc::new(http1::Http1::new(http.clone())), Arc::new(amqp::Amqp), Arc::new(mqtt::Mqtt)];
     pub fn new(http: &http::Settings, settings: &Settings) -> Self {
         let http = http::Shared::new(http.clone(), settings.http_bodies);
         // One a line, so that adding one touches no other.
@@ -269,6 +267,9 @@ impl Registry {
         let mut protocols: Vec<Arc<dyn Protocol>> = vec![
             Arc::new(http1::Http1::with(&http)),
             Arc::new(kafka::Kafka),
+            Arc::new(amqp::Amqp),
+            Arc::new(mqtt::Mqtt),
+            Arc::new(fastcgi::FastCgi::new(&http)),
             Arc::new(mongodb::MongoDb::new(settings.database.statements)),
         ];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));

@@ -1,11 +1,11 @@
 //! Real servers of the protocols under test, each started in a test's own namespace and folder.
 
-mod amqp;
+pub mod amqp;
+pub mod fastcgi;
 pub mod mongodb;
+pub mod mqtt;
 
 use std::path::PathBuf;
-
-pub use amqp::{RabbitMq, has_rabbitmq, rabbitmq};
 
 use crate::{Netns, Program, repository, workload};
 

@@ -1,11 +1,14 @@
 //! AMQP 0-9-1: RabbitMQ and pika.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use remora_tests::peers::{has_rabbitmq, python, python_has, rabbitmq};
-use remora_tests::{Agent, Kind, Netns, Place, Recording, Selection};
+use remora_tests::peers::amqp::{has_rabbitmq, rabbitmq};
+use remora_tests::peers::{python, python_has};
+use remora_tests::{Agent, Kind, Netns, Place, Recording, Selection, wait_for};
 
 const PORT: u16 = 5672;
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Bytes: more than two frames, and few.
 const LARGE: i64 = 300_000;
 const SMALL: i64 = 20;
@@ -88,10 +91,12 @@ fn rabbitmq_and_pika() {
     let mut steps = python(&net, "amqp/steps.py").arg(&port).in_steps();
     let file = place.join("run.remora");
     let (agent, recorder) = (Agent::start(&net), Agent::record(&net, &file).start());
-    let run =
-        |size: i64| python(&net, "amqp/everything.py").arg(&port).arg(size.to_string()).run().ok().process;
-    // One message in several frames, and a conversation that is worth keeping.
-    let (large, small) = (run(LARGE), run(SMALL));
+    let client = |size: i64| python(&net, "amqp/everything.py").arg(&port).arg(size.to_string());
+    // What passes before the agent knows that it is AMQP is copied in part only.
+    let large = client(LARGE).in_steps();
+    assert!(wait_for(PATIENCE, || agent.told() >= 2), "both ends have not told of the connection");
+    let large = large.last_step().ok().process;
+    let small = client(SMALL).run().ok().process;
     let early = steps.id();
     steps.step();
     let _ = steps.last_step().ok();

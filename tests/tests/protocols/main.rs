@@ -2,5 +2,7 @@
 //! bytes missing.
 
 mod amqp;
+mod fastcgi;
 mod http;
 mod mongodb;
+mod mqtt;

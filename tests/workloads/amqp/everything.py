@@ -1,4 +1,6 @@
-"""Everything that a client does with RabbitMQ, once, the largest message of SIZE bytes: everything.py PORT SIZE"""
+"""Everything that a client does with RabbitMQ, once, the largest message of SIZE bytes: everything.py PORT SIZE
+
+If that is large, all but the connection waits for a line of input."""
 
 import sys
 
@@ -7,6 +9,9 @@ import pika
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 connection = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", int(sys.argv[1])))
+if int(sys.argv[2]) > 1000:
+    print("ready", flush=True)
+    sys.stdin.readline()
 channel = connection.channel()
 channel.exchange_declare("orders", "topic")
 channel.queue_declare("billing")

@@ -246,6 +246,7 @@ impl Detail for AmqpDetail {
             parent: self.parent.clone(),
             kind: self.kind(scene.role),
             instruments: self.instruments(),
+            ..Description::default()
         }
     }
 }

@@ -172,6 +172,7 @@ impl Detail for MqttDetail {
                 Some(_) => RECEIVES,
                 None => OTHERS,
             },
+            ..Description::default()
         }
     }
 }
