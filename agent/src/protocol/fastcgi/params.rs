@@ -5,8 +5,11 @@ use crate::protocol::http::{Fields, Name, Request};
 /// Longest name or value that is read.
 const MAX_LENGTH: usize = 16 * 1024;
 
+/// A name and a value.
+type Pair<'a> = (&'a [u8], &'a [u8]);
+
 /// One pair, and what follows it; `None` if it is not whole.
-fn pair(bytes: &[u8]) -> Option<((&[u8], &[u8]), &[u8])> {
+fn pair(bytes: &[u8]) -> Option<(Pair<'_>, &[u8])> {
     let (name, rest) = length(bytes)?;
     let (value, rest) = length(rest)?;
     let (name, rest) = rest.split_at_checked(name)?;
