@@ -7,8 +7,9 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::maps::ring_buf::RingBufEntry;
 use remora_abi::loss::Counter;
 use remora_abi::maps::{
-    Connection, Control, MODE_FRAMES, MODE_HEADS, MODE_OFF, MODE_UNKNOWN, NO_DIRECTION, PIPELINE_BUDGET,
-    PIPELINE_FACTOR, PIPELINE_THRESHOLD, READS_BODILESS, Stream, UNKNOWN_BUDGET, WRITES_BODILESS,
+    Connection, Control, MODE_FRAMES, MODE_HEADS, MODE_OFF, MODE_TURNS, MODE_UNKNOWN, NO_DIRECTION,
+    PIPELINE_BUDGET, PIPELINE_FACTOR, PIPELINE_THRESHOLD, READS_BODILESS, Stream, UNKNOWN_BUDGET,
+    WRITES_BODILESS,
 };
 use remora_abi::record::{
     AMBIGUOUS, END_OF_STREAM, FAULT, Header, MAX_CAPTURE, READ, RUN_START, SEGMENT, Segment, UNREACHABLE,
@@ -174,16 +175,29 @@ pub fn wanted(sock: Sock, direction: u8, bytes: u32) -> Found {
     let found = connection::find(sock, direction, bytes);
     let Found::Connection(entry) = found else { return found };
     // SAFETY: a live element of the map.
-    let id = unsafe { (*entry).id };
+    let connection = unsafe { &mut *entry };
+    let id = connection.id;
     if let Some(control) = CONTROLS.get(Control::index(id, setting!(controls)))
         && control.connection == id
-        && control.mode == MODE_OFF
+        && (control.mode == MODE_OFF
+            || (control.mode == MODE_TURNS && bytes > 0 && goes_on(connection, direction)))
     {
         count(Counter::Segments, 1);
         count(Counter::Bytes, bytes as u64);
+        if connection.ports == 0 {
+            // TCP's sequence numbers tell of them with the next segment; here nothing else would.
+            let stream = if direction == READ { &mut connection.read } else { &mut connection.write };
+            stream.position += bytes as u64;
+        }
         return Found::Nothing;
     }
     found
+}
+
+/// Whether bytes in this direction belong to the run that has begun.
+#[inline(always)]
+fn goes_on(connection: &Connection, direction: u8) -> bool {
+    connection.last_direction != NO_DIRECTION && connection.last_direction & 1 == direction
 }
 
 /// `bytes` bytes moved on a connection in the call that the scratch describes; 0 bytes read means the end of the stream.
@@ -278,11 +292,11 @@ fn observe(
         scratch.segment.flags |= RUN_START;
         scratch.run.own = requested(last, own_bit, stream.budget);
         scratch.run.other = requested(last, other_bit, other.budget);
-        if scratch.control.mode != MODE_FRAMES {
-            run_budget(scratch.again());
-        } else {
-            scratch.run.budget = u32::MAX;
+        if scratch.control.mode == MODE_FRAMES || scratch.control.mode == MODE_TURNS {
+            scratch.run.budget = if scratch.control.mode == MODE_FRAMES { u32::MAX } else { 0 };
             scratch.run.bodiless = 0;
+        } else {
+            run_budget(scratch.again());
         }
         let scratch = scratch.again();
         let others = if last == NO_DIRECTION { 0 } else { last & other_bit };

@@ -4,6 +4,11 @@ pub mod amqp;
 pub mod fastcgi;
 pub mod mongodb;
 pub mod mqtt;
+pub mod cassandra;
+pub mod dns;
+pub mod kafka;
+pub mod mongodb;
+pub mod redis;
 
 use std::path::PathBuf;
 

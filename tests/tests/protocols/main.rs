@@ -3,6 +3,10 @@
 
 mod amqp;
 mod fastcgi;
+mod cassandra;
+mod dns;
 mod http;
+mod kafka;
 mod mongodb;
 mod mqtt;
+mod redis;

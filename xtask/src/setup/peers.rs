@@ -36,6 +36,8 @@ const DEBIAN: &[(&str, &[&str])] = &[
 
 /// Python packages: `name==version`.
 const PYTHON: &[&str] = &["pika==1.4.4", "paho-mqtt==2.2.0"];
+const PYTHON: &[&str] =
+    &["redis==6.4.0", "pymemcache==4.0.0", "python-binary-memcached==0.31.4", "nats-py==2.11.0"];
 
 /// Node packages: `name@version`.
 const NODE: &[&str] = &[];
