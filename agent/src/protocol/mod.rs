@@ -4,11 +4,13 @@
 //! knows of eBPF or of OTLP. Each protocol has a folder of its own and one line in [`Registry::new`]; it maps its own
 //! messages to attributes by the OpenTelemetry semantic conventions, so no other file knows its fields.
 
+pub mod amqp;
 pub mod cassandra;
 pub mod context;
 pub mod dns;
 pub mod dubbo;
 mod exchange;
+pub mod fastcgi;
 pub mod frames;
 mod grpc;
 pub mod http;
@@ -17,6 +19,7 @@ pub mod http2;
 mod instrument;
 pub mod kafka;
 pub mod mongodb;
+pub mod mqtt;
 pub mod pairing;
 pub mod postgresql;
 pub mod redis;
@@ -279,6 +282,9 @@ impl Registry {
             Arc::new(dns::Dns),
             Arc::new(http2::Http2::new(&http)),
             Arc::new(kafka::Kafka),
+            Arc::new(amqp::Amqp),
+            Arc::new(mqtt::Mqtt),
+            Arc::new(fastcgi::FastCgi::new(&http)),
             Arc::new(mongodb::MongoDb::new(settings.database.statements)),
             Arc::new(zookeeper::ZooKeeper::new(settings.database.statements)),
             Arc::new(websocket::WebSocket),

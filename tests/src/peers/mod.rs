@@ -1,5 +1,9 @@
 //! Real servers of the protocols under test, each started in a test's own namespace and folder.
 
+pub mod amqp;
+pub mod fastcgi;
+pub mod mongodb;
+pub mod mqtt;
 pub mod cassandra;
 pub mod dns;
 pub mod kafka;

@@ -45,6 +45,7 @@ const PYTHON: &[&str] = &[
     "kafka-python==3.0.12",
     "kazoo==2.11.0",
 ];
+const PYTHON: &[&str] = &["pika==1.4.4", "paho-mqtt==2.2.0"];
 const PYTHON: &[&str] =
     &["redis==6.4.0", "pymemcache==4.0.0", "python-binary-memcached==0.31.4", "nats-py==2.11.0"];
 
