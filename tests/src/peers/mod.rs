@@ -1,7 +1,9 @@
 //! Real servers of the protocols under test, each started in a test's own namespace and folder.
 
 pub mod cassandra;
+pub mod dubbo;
 pub mod mongodb;
+pub mod thrift;
 
 use std::path::PathBuf;
 

@@ -2,5 +2,7 @@
 //! bytes missing.
 
 mod cassandra;
+mod dubbo;
 mod http;
 mod mongodb;
+mod thrift;
