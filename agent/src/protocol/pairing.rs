@@ -77,7 +77,7 @@ impl<D: Detail + 'static> InOrder<D> {
         self.waiting.get(index)
     }
 
-    /// The one whose response comes next.
+    /// As [`front`](Self::front), to be changed.
     pub fn front_mut(&mut self) -> Option<&mut Pending<D>> {
         self.waiting.front_mut()
     }
@@ -159,6 +159,12 @@ impl<K: Eq + Hash + Copy + Debug, D: Detail + 'static> ById<K, D> {
     /// Takes the one with this id.
     pub fn remove(&mut self, id: K) -> Option<Pending<D>> {
         self.waiting.remove(&id)
+    }
+
+    /// The id of the only one for whose id `holds` holds; `None` if there is none, or several.
+    pub fn only(&self, mut holds: impl FnMut(K) -> bool) -> Option<K> {
+        let mut found = self.waiting.keys().copied().filter(|id| holds(*id));
+        found.next().filter(|_| found.next().is_none())
     }
 
     /// How many wait.

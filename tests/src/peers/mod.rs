@@ -4,6 +4,10 @@ pub mod cassandra;
 pub mod dubbo;
 pub mod mongodb;
 pub mod thrift;
+pub mod dns;
+pub mod kafka;
+pub mod mongodb;
+pub mod redis;
 
 use std::path::PathBuf;
 

@@ -3,6 +3,9 @@
 
 mod cassandra;
 mod dubbo;
+mod dns;
 mod http;
+mod kafka;
 mod mongodb;
 mod thrift;
+mod redis;
