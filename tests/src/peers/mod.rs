@@ -1,13 +1,13 @@
 //! Real servers of the protocols under test, each started in a test's own namespace and folder.
 
 pub mod cassandra;
-pub mod dubbo;
-pub mod mongodb;
-pub mod thrift;
 pub mod dns;
+pub mod dubbo;
 pub mod kafka;
 pub mod mongodb;
+pub mod mongodb;
 pub mod redis;
+pub mod thrift;
 
 use std::path::PathBuf;
 

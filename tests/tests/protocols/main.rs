@@ -2,10 +2,10 @@
 //! bytes missing.
 
 mod cassandra;
-mod dubbo;
 mod dns;
+mod dubbo;
 mod http;
 mod kafka;
 mod mongodb;
-mod thrift;
 mod redis;
+mod thrift;

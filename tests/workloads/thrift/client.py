@@ -25,12 +25,12 @@ for number, (transport, protocol, multiplexed) in enumerate(kinds):
     protocol = protocol.getProtocol(transport)
     clients.append(NewShop.Client(TMultiplexedProtocol(protocol, "Shop") if multiplexed else protocol))
 
-lines = [Line("secret " * 500, 3, {"a": [1.0, 2.5], "b": []}), Line("secret", 1, {})]
+lines = [Line("secret " * 60, 3, {"a": [1.0, 2.5], "b": []}), Line("secret", 1, {})]
 print("ready", flush=True)
 for _ in sys.stdin:
     for client in clients:
         for _ in range(2):
-            assert client.order("secret", lines) == "secret" * 100
+            assert client.order("secret", lines) == "secret" * 10
         try:
             client.refuse("secret")
             raise SystemExit("not refused")

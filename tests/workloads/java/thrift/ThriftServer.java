@@ -37,7 +37,7 @@ public final class ThriftServer implements TProcessor {
         } else if (call.name.equals("order")) {
             out.writeStructBegin(new TStruct("order_result"));
             out.writeFieldBegin(new TField("success", TType.STRING, (short) 0));
-            out.writeString("secret".repeat(100));
+            out.writeString("secret".repeat(10));
             out.writeFieldStop();
         } else {
             out.writeStructBegin(new TStruct("refuse_result"));
