@@ -6,11 +6,14 @@ pub mod mongodb;
 pub mod mqtt;
 pub mod cassandra;
 pub mod dns;
+pub mod dubbo;
 pub mod kafka;
+pub mod mongodb;
 pub mod mongodb;
 pub mod redis;
 pub mod postgresql;
 pub mod zookeeper;
+pub mod thrift;
 
 use std::path::PathBuf;
 
