@@ -11,6 +11,7 @@ pub mod http;
 pub mod http1;
 mod instrument;
 pub mod kafka;
+pub mod memcached;
 pub mod mongodb;
 pub mod pairing;
 pub mod redis;
@@ -266,6 +267,7 @@ impl Registry {
             Arc::new(http1::Http1::with(&http)),
             Arc::new(kafka::Kafka),
             Arc::new(mongodb::MongoDb::new(settings.database.statements)),
+            Arc::new(memcached::Memcached::new(settings.database.statements)),
             Arc::new(redis::Redis::new(settings.database.statements)),
         ];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
