@@ -75,6 +75,26 @@ impl<'a> Input<'a> {
         }
     }
 
+    /// Passes up to `length` bytes that are no message's, for a protocol that follows contents of messages by itself: those
+    /// that were captured, and how many passed. Only while [`Frames::next`] would begin a message.
+    pub fn pass(&mut self, length: u64) -> (&'a [u8], u64) {
+        let data = self.data;
+        let passed = self.skip(length);
+        (&data[..data.len() - self.data.len()], passed)
+    }
+
+    /// Position of the next byte.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// When its bytes passed, and who moved them.
+    #[must_use]
+    pub fn at(&self) -> Moment {
+        self.at
+    }
+
     fn take(&mut self, length: usize) -> &'a [u8] {
         let (taken, rest) = self.data.split_at(length);
         self.data = rest;

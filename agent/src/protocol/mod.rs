@@ -4,26 +4,34 @@
 //! knows of eBPF or of OTLP. Each protocol has a folder of its own and one line in [`Registry::new`]; it maps its own
 //! messages to attributes by the OpenTelemetry semantic conventions, so no other file knows its fields.
 
+pub mod cassandra;
 pub mod context;
+pub mod dns;
+pub mod dubbo;
 mod exchange;
 pub mod frames;
+mod grpc;
 pub mod http;
 pub mod http1;
+pub mod http2;
 mod instrument;
 pub mod kafka;
 pub mod memcached;
 pub mod mongodb;
 pub mod pairing;
+pub mod postgresql;
 pub mod redis;
 mod settings;
 pub mod sql;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
 pub mod text;
+pub mod thrift;
 mod unknown;
+pub mod websocket;
 
 pub use exchange::{
-    Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, Signals,
+    Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Names, Outcome, Role, Scene, Signals,
     TraceParent, Transport, Unit, Value,
 };
 pub use instrument::{Instrument, Reading};
@@ -236,6 +244,8 @@ pub struct Losses {
     pub unparsed_bytes: u64,
     /// Messages given up because a limit was reached (length of a head, exchanges in flight).
     pub over_limit: u64,
+    /// Connections that went on encrypted or compressed, as their protocol negotiated.
+    pub unreadable: u64,
 }
 
 impl Losses {
@@ -246,6 +256,7 @@ impl Losses {
         self.resynchronised += more.resynchronised;
         self.unparsed_bytes += more.unparsed_bytes;
         self.over_limit += more.over_limit;
+        self.unreadable += more.unreadable;
     }
 }
 
@@ -265,10 +276,17 @@ impl Registry {
         #[rustfmt::skip]
         let mut protocols: Vec<Arc<dyn Protocol>> = vec![
             Arc::new(http1::Http1::with(&http)),
+            Arc::new(http2::Http2::new(&http)),
+            Arc::new(dns::Dns),
             Arc::new(kafka::Kafka),
             Arc::new(mongodb::MongoDb::new(settings.database.statements)),
             Arc::new(memcached::Memcached::new(settings.database.statements)),
+            Arc::new(websocket::WebSocket),
+            Arc::new(cassandra::Cassandra::new(settings.database.statements)),
+            Arc::new(thrift::Thrift),
+            Arc::new(dubbo::Dubbo),
             Arc::new(redis::Redis::new(settings.database.statements)),
+            Arc::new(postgresql::Postgresql::new(settings.database.statements)),
         ];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
         Self { protocols, network_spans: settings.network_spans }

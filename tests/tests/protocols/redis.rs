@@ -9,7 +9,9 @@ const ROUND: usize = 82;
 
 /// The client with a value of `size` bytes among others.
 fn redis_py(net: &Netns, protocol: u32, size: u32) -> Running {
-    peers::python(net, "redis/clients.py").args([PORT.into(), protocol, size].map(|number: u32| number.to_string())).in_steps()
+    peers::python(net, "redis/clients.py")
+        .args([PORT.into(), protocol, size].map(|number: u32| number.to_string()))
+        .in_steps()
 }
 
 /// What one end told of `rounds` of one client.

@@ -35,7 +35,8 @@ const DEBIAN: &[(&str, &[&str])] = &[
 ];
 
 /// Python packages: `name==version`.
-const PYTHON: &[&str] = &["redis==6.4.0", "pymemcache==4.0.0", "python-binary-memcached==0.31.4", "nats-py==2.11.0"];
+const PYTHON: &[&str] =
+    &["redis==6.4.0", "pymemcache==4.0.0", "python-binary-memcached==0.31.4", "nats-py==2.11.0"];
 
 /// Node packages: `name@version`.
 const NODE: &[&str] = &[];

@@ -19,7 +19,7 @@ use super::summary::{Summary, Topic};
 use super::topics::{self, Id, Topics};
 use super::{errors, instruments};
 use crate::protocol::{
-    Attribute, Description, Detail, Exchange, Kind, Outcome, Role, Scene, TraceParent, Value,
+    Attribute, Description, Detail, Exchange, Kind, Outcome, Role, Scene, TraceParent, Value, context, text,
 };
 
 /// Longest group id that is kept. Bytes.
@@ -93,10 +93,10 @@ impl Kafka {
             one_way: produce && summary.acks == Some(0),
             api: header.api,
             client,
-            group: summary.group().map(|group| text(group, MAX_GROUP)),
+            group: summary.group().map(|group| text::bounded(group, MAX_GROUP)),
             acks: summary.acks,
             follower: summary.follower,
-            mechanism: summary.mechanism.map(|mechanism| text(mechanism, MAX_MECHANISM)),
+            mechanism: summary.mechanism.map(|mechanism| text::bounded(mechanism, MAX_MECHANISM)),
             committed: summary.committed,
             ..Self::default()
         };
@@ -318,23 +318,11 @@ impl Detail for Kafka {
 fn named(topic: Topic<'_>, known: &Topics) -> Option<Named> {
     match topic {
         Topic { name: Some(name), .. } if !name.is_empty() => {
-            Some(Named::Name(Arc::from(&*text(name, topics::MAX_NAME))))
+            Some(Named::Name(Arc::from(text::bounded(name, topics::MAX_NAME))))
         }
         Topic { id: Some(id), .. } if id != Id::default() => {
             Some(known.name(&id).map_or(Named::Id(id), Named::Name))
         }
         _ => None,
-    }
-}
-
-/// Text, at most `limit` bytes of it.
-fn text(bytes: &[u8], limit: usize) -> Box<str> {
-    String::from_utf8_lossy(&bytes[..bytes.len().min(limit)]).into_owned().into_boxed_str()
-}
-
-// Until the shared module is there.
-mod context {
-    pub fn parent(_parent: &[u8], _state: Option<&[u8]>) -> Option<crate::protocol::TraceParent> {
-        None
     }
 }

@@ -1,0 +1,8 @@
+//! Tests of whole connections.
+
+mod calls;
+mod conversation;
+mod exchanges;
+mod inference;
+mod loss;
+mod support;
