@@ -18,6 +18,7 @@ mod instrument;
 pub mod kafka;
 pub mod memcached;
 pub mod mongodb;
+pub mod nats;
 pub mod pairing;
 pub mod postgresql;
 pub mod redis;
@@ -285,6 +286,7 @@ impl Registry {
             Arc::new(cassandra::Cassandra::new(settings.database.statements)),
             Arc::new(thrift::Thrift),
             Arc::new(dubbo::Dubbo),
+            Arc::new(nats::Nats),
             Arc::new(redis::Redis::new(settings.database.statements)),
             Arc::new(postgresql::Postgresql::new(settings.database.statements)),
         ];

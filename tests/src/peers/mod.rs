@@ -3,7 +3,9 @@
 pub mod cassandra;
 pub mod dns;
 pub mod kafka;
+pub mod memcached;
 pub mod mongodb;
+pub mod nats;
 pub mod redis;
 
 use std::path::PathBuf;

@@ -5,5 +5,7 @@ mod cassandra;
 mod dns;
 mod http;
 mod kafka;
+mod memcached;
 mod mongodb;
+mod nats;
 mod redis;
