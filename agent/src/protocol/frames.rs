@@ -357,11 +357,12 @@ impl Frames {
         matches!(self.state, State::Head | State::Body { .. }).then_some((self.begun, self.begun_at))
     }
 
-    /// Position before which no byte of this stream is worth copying; 0 if the next one is.
+    /// Position before which no byte of this stream is worth copying; 0 if the next one is. It is that of the message's last
+    /// byte: the segment with that one must be told, so that the message ends when it does and not when the next begins.
     #[must_use]
     pub fn quiet_until(&self) -> u64 {
         match self.state {
-            State::Body { end, wanted, cut } if cut || self.buffer.len() >= wanted => end,
+            State::Body { end, wanted, cut } if cut || self.buffer.len() >= wanted => end - 1,
             _ => 0,
         }
     }
@@ -479,7 +480,7 @@ mod tests {
     fn quiet() {
         let mut frames = Frames::new(false);
         assert_eq!(told(&mut frames, &[(4, b"\x20mab", true)]), []);
-        assert_eq!(frames.quiet_until(), 33);
+        assert_eq!(frames.quiet_until(), 32);
         assert_eq!(frames.under_way().map(|(_, position)| position), Some(0));
     }
 }

@@ -29,6 +29,7 @@ pub mod testing;
 pub mod text;
 pub mod thrift;
 mod unknown;
+pub mod zookeeper;
 pub mod websocket;
 
 pub use exchange::{
@@ -277,11 +278,12 @@ impl Registry {
         #[rustfmt::skip]
         let mut protocols: Vec<Arc<dyn Protocol>> = vec![
             Arc::new(http1::Http1::with(&http)),
-            Arc::new(http2::Http2::new(&http)),
             Arc::new(dns::Dns),
+            Arc::new(http2::Http2::new(&http)),
             Arc::new(kafka::Kafka),
             Arc::new(mongodb::MongoDb::new(settings.database.statements)),
             Arc::new(memcached::Memcached::new(settings.database.statements)),
+            Arc::new(zookeeper::ZooKeeper::new(settings.database.statements)),
             Arc::new(websocket::WebSocket),
             Arc::new(cassandra::Cassandra::new(settings.database.statements)),
             Arc::new(thrift::Thrift),

@@ -7,6 +7,8 @@ pub mod memcached;
 pub mod mongodb;
 pub mod nats;
 pub mod redis;
+pub mod postgresql;
+pub mod zookeeper;
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! MongoDB: conversations in any pieces, with any gaps.
+//! ZooKeeper: conversations in any pieces, with any gaps.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -9,5 +9,5 @@ use libfuzzer_sys::fuzz_target;
 mod protocol;
 
 fuzz_target!(|bytes: &[u8]| {
-    protocol::testing::fuzz::drive(&protocol::mongodb::MongoDb::new(Default::default()), bytes);
+    protocol::testing::fuzz::drive(&protocol::zookeeper::ZooKeeper::new(Default::default()), bytes);
 });

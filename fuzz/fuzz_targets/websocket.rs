@@ -1,4 +1,4 @@
-//! Thrift: conversations in any pieces, with any gaps.
+//! WebSocket: conversations in any pieces, with any gaps.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -9,5 +9,5 @@ use libfuzzer_sys::fuzz_target;
 mod protocol;
 
 fuzz_target!(|bytes: &[u8]| {
-    protocol::testing::fuzz::drive(&protocol::thrift::Thrift, bytes);
+    protocol::testing::fuzz::drive(&protocol::websocket::WebSocket, bytes);
 });
