@@ -18,8 +18,10 @@ pub mod http1;
 pub mod http2;
 mod instrument;
 pub mod kafka;
+pub mod memcached;
 pub mod mongodb;
 pub mod mqtt;
+pub mod nats;
 pub mod pairing;
 pub mod postgresql;
 pub mod redis;
@@ -286,11 +288,13 @@ impl Registry {
             Arc::new(mqtt::Mqtt),
             Arc::new(fastcgi::FastCgi::new(&http)),
             Arc::new(mongodb::MongoDb::new(settings.database.statements)),
+            Arc::new(memcached::Memcached::new(settings.database.statements)),
             Arc::new(zookeeper::ZooKeeper::new(settings.database.statements)),
             Arc::new(websocket::WebSocket),
             Arc::new(cassandra::Cassandra::new(settings.database.statements)),
             Arc::new(thrift::Thrift),
             Arc::new(dubbo::Dubbo),
+            Arc::new(nats::Nats),
             Arc::new(redis::Redis::new(settings.database.statements)),
             Arc::new(postgresql::Postgresql::new(settings.database.statements)),
         ];
