@@ -3,10 +3,22 @@
 
 mod cassandra;
 mod dns;
+mod amqp;
+mod cassandra;
+mod dns;
+mod dubbo;
+mod fastcgi;
 mod grpc;
 mod http;
 mod http2;
 mod kafka;
+mod memcached;
 mod mongodb;
+mod mqtt;
+mod nats;
+mod postgresql;
 mod redis;
 mod websocket;
+mod thrift;
+mod websocket;
+mod zookeeper;
