@@ -163,8 +163,8 @@ fn tonic() {
     client.step();
     let _ = client.last_step().ok();
     let spans = agent.stop();
-    rounds(&spans.client(PORT), 3, true);
-    rounds(&spans.server(PORT), 3, false);
+    rounds(&spans.client(PORT), 2, true);
+    rounds(&spans.server(PORT), 2, false);
     assert_eq!(spans.coverage.get("unpaired_responses"), 0, "{}", spans.coverage);
 }
 

@@ -193,7 +193,8 @@ fn hyper() {
     assert_eq!(spans.coverage.get("unpaired_responses"), 0, "{}", spans.coverage);
 }
 
-/// Large bodies in both directions, several at once on one connection.
+/// Large bodies in both directions: on a connection that is known, to the byte; on one that begins with them, faster than
+/// the agent can ask for all of it, without their sizes.
 #[test]
 fn large_bodies() {
     const SIZE: i64 = 3_000_000;
@@ -204,6 +205,9 @@ fn large_bodies() {
     let file = place.write("large", vec![b'l'; SIZE as usize]);
     let _server = node_server(&net);
     let agent = Agent::start(&net);
+    let mut client = node_client(&net, SIZE);
+    client.step();
+    let _ = client.last_step().ok();
     let upload = format!("@{}", file.display());
     let url = format!("http://127.0.0.1:{PORT}/echo");
     for _ in 0..3 {
@@ -212,9 +216,11 @@ fn large_bodies() {
         let _ = curl.args([&upload, &url]).run().ok();
     }
     let spans = agent.stop();
+    let curl = |span: &remora_tests::Span| span.text("user_agent.original").starts_with("curl");
     for side in [spans.client(PORT), spans.server(PORT)] {
-        let all = side.exactly(3).each_has("http.response.status_code", 200);
-        let _ = all.each_has("http.response.body.size", SIZE).each_has("http.request.body.size", SIZE);
+        rounds(&side.clone().filter("Node's", |span| !curl(span)), 1, SIZE);
+        let all = side.filter("curl's", curl).exactly(3).each_has("http.response.status_code", 200);
+        let _ = all.none_has("error.type").none_has("remora.outcome");
     }
 }
 
@@ -259,13 +265,13 @@ fn h2load_and_nginx() {
     let _server = nginx2(&net, &place);
     let agent = Agent::start(&net);
     let load =
-        net.program("h2load").args(["-n2000", "-c4", "-m20"]).arg(format!("http://127.0.0.1:{PORT}/load"));
+        net.program("h2load").args(["-n1000", "-c4", "-m20"]).arg(format!("http://127.0.0.1:{PORT}/load"));
     let done = load.run().ok();
-    assert!(done.output.contains("2000 succeeded"), "{}", done.output);
+    assert!(done.output.contains("1000 succeeded"), "{}", done.output);
     let spans = agent.stop();
     for side in [spans.client(PORT).service("h2load"), spans.server(PORT).service("nginx")] {
         let all = side
-            .exactly(2000)
+            .exactly(1000)
             .each_has("http.response.status_code", 200)
             .each_has("http.response.body.size", 6);
         let _ = all.each("one path", |span| span.target().ends_with("/load"));

@@ -1,10 +1,10 @@
 //! Each protocol with the programs that really speak it: the agent first, the agent in the middle of open connections, and
 //! bytes missing.
 
-mod cassandra;
-mod dns;
 mod amqp;
 mod cassandra;
+mod cassandra;
+mod dns;
 mod dns;
 mod dubbo;
 mod fastcgi;
@@ -18,7 +18,7 @@ mod mqtt;
 mod nats;
 mod postgresql;
 mod redis;
-mod websocket;
 mod thrift;
+mod websocket;
 mod websocket;
 mod zookeeper;
