@@ -3,8 +3,6 @@
 
 mod amqp;
 mod cassandra;
-mod cassandra;
-mod dns;
 mod dns;
 mod dubbo;
 mod fastcgi;
@@ -19,6 +17,5 @@ mod nats;
 mod postgresql;
 mod redis;
 mod thrift;
-mod websocket;
 mod websocket;
 mod zookeeper;
