@@ -44,6 +44,11 @@ fn paths(spans: &Selection<'_>) -> usize {
     spans.clone().filter("an item", |span| span.target().contains("/items/1")).len()
 }
 
+/// Waits until the agent knows both ends of the connection: from then on it sees all of it.
+fn known(agent: &Agent) {
+    assert!(wait_for(Duration::from_secs(20), || agent.told() >= 2), "{} told", agent.told());
+}
+
 /// What each end told of `rounds` of Node's or Go's client.
 fn rounds(spans: &Selection<'_>, rounds: usize, body: i64) {
     let all = spans.clone().exactly(13 * rounds).each_has("network.protocol.version", "2");
@@ -68,12 +73,13 @@ fn node_from_the_beginning() {
     let _server = node_server(&net);
     let agent = Agent::start(&net);
     let mut client = node_client(&net, LARGE);
+    known(&agent);
     client.step();
     client.step();
     let _ = client.last_step().ok();
     let spans = agent.stop();
-    rounds(&spans.client(PORT), 2, LARGE);
-    rounds(&spans.server(PORT), 2, LARGE);
+    rounds(&ours(spans.client(PORT)), 2, LARGE);
+    rounds(&ours(spans.server(PORT)), 2, LARGE);
     let items = spans.server(PORT).filter("items", |span| span.target().contains("/items/"));
     let _ = items.each("named", |span| span.name == "GET /items/{id}");
     assert_eq!(spans.coverage.get("unpaired_responses"), 0, "{}", spans.coverage);
@@ -87,7 +93,7 @@ fn node_from_the_middle() {
         return;
     }
     let _server = node_server(&net);
-    let mut client = node_client(&net, LARGE);
+    let mut client = node_client(&net, 100);
     client.step();
     let agent = Agent::start(&net);
     client.step();
@@ -110,6 +116,7 @@ fn go_from_the_beginning() {
     let Some(_server) = go_server(&net) else { return };
     let agent = Agent::start(&net);
     let mut client = go_client(&net, LARGE);
+    known(&agent);
     client.step();
     client.step();
     let _ = client.last_step().ok();
@@ -126,7 +133,7 @@ fn go_from_the_beginning() {
 fn go_from_the_middle() {
     let net = Netns::new();
     let Some(_server) = go_server(&net) else { return };
-    let mut client = go_client(&net, LARGE);
+    let mut client = go_client(&net, 100);
     client.step();
     let agent = Agent::start(&net);
     client.step();
@@ -142,7 +149,7 @@ fn go_from_the_middle() {
     }
 }
 
-/// Without the request that Go's client begins with.
+/// Without the request that the clients begin with.
 fn ours(spans: Selection<'_>) -> Selection<'_> {
     spans.filter("the rounds", |span| !span.target().ends_with("/items/0"))
 }
@@ -276,6 +283,7 @@ fn large_bodies() {
     let _server = node_server(&net);
     let agent = Agent::start(&net);
     let mut client = node_client(&net, SIZE);
+    known(&agent);
     client.step();
     let _ = client.last_step().ok();
     let upload = format!("@{}", file.display());
@@ -288,7 +296,7 @@ fn large_bodies() {
     let spans = agent.stop();
     let curl = |span: &remora_tests::Span| span.text("user_agent.original").starts_with("curl");
     for side in [spans.client(PORT), spans.server(PORT)] {
-        rounds(&side.clone().filter("Node's", |span| !curl(span)), 1, SIZE);
+        rounds(&ours(side.clone()).filter("Node's", |span| !curl(span)), 1, SIZE);
         let all = side.filter("curl's", curl).exactly(3).each_has("http.response.status_code", 200);
         let _ = all.none_has("error.type").none_has("remora.outcome");
     }

@@ -1,6 +1,6 @@
 // HTTP/2 in clear text with net/http: `serve PORT` or `fetch PORT BYTES`. The client makes a round of requests a line of
 // standard input over one connection: eight GETs at once, a POST of so many bytes, one with trailers, a 404, a 503, and one
-// that is given up.
+// that is given up. One more request comes before them.
 package main
 
 import (
