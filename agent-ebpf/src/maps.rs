@@ -10,7 +10,8 @@ pub const MODE_HEADS: u32 = 1;
 pub const MODE_FRAMES: u32 = 2;
 /// [`Control::mode`]: nothing is copied and nothing reported but the end.
 pub const MODE_OFF: u32 = 3;
-/// [`Control::mode`]: only each change of direction is reported, by the first segment of the new run, and nothing copied.
+/// [`Control::mode`]: only each change of direction is reported, by the first segment of the new run, and a stream's
+/// end; nothing is copied.
 pub const MODE_TURNS: u32 = 4;
 
 /// What user space wants of a connection: one entry of a memory-mapped array, at

@@ -202,26 +202,23 @@ pub fn wanted<const TYPED: bool>(sock: Sock<TYPED>, direction: u8, bytes: u32) -
     if let Some(control) = CONTROLS.get(Control::index(connection.id, setting!(controls)))
         && control.connection == connection.id
         && (control.mode == MODE_OFF
-            || control.mode == MODE_TURNS && bytes != 0 && goes_on(connection, direction, bytes))
+            || control.mode == MODE_TURNS && bytes != 0 && goes_on(connection, direction))
     {
+        if connection.ports == 0 {
+            // TCP's sequence numbers tell of them with the next segment; here nothing else would.
+            let stream = if direction == READ { &mut connection.read } else { &mut connection.write };
+            stream.position += bytes as u64;
+        }
         moved_bytes(bytes);
         return Found::Nothing;
     }
     found
 }
 
-/// Whether bytes belong to the run that is under way. Nothing is told of them then; where TCP does not say how far a
-/// stream has come, that is remembered.
+/// Whether bytes in this direction belong to the run that has begun.
 #[inline(always)]
-fn goes_on(connection: &mut Connection, direction: u8, bytes: u32) -> bool {
-    if connection.last_direction == NO_DIRECTION || connection.last_direction & 1 != direction {
-        return false;
-    }
-    if connection.ports == 0 {
-        let stream = if direction == READ { &mut connection.read } else { &mut connection.write };
-        stream.position += bytes as u64;
-    }
-    true
+fn goes_on(connection: &Connection, direction: u8) -> bool {
+    connection.last_direction != NO_DIRECTION && connection.last_direction & 1 == direction
 }
 
 /// `bytes` bytes moved on a connection in the call that the scratch describes; 0 bytes read means the end of the stream.

@@ -4,9 +4,13 @@
 //! knows of eBPF or of OTLP. Each protocol has a folder of its own and one line in [`Registry::new`]; it maps its own
 //! messages to attributes by the OpenTelemetry semantic conventions, so no other file knows its fields.
 
+pub mod amqp;
+pub mod cassandra;
 pub mod context;
 pub mod dns;
+pub mod dubbo;
 mod exchange;
+pub mod fastcgi;
 pub mod frames;
 mod grpc;
 pub mod http;
@@ -14,14 +18,21 @@ pub mod http1;
 pub mod http2;
 mod instrument;
 pub mod kafka;
+pub mod memcached;
 pub mod mongodb;
+pub mod mqtt;
+pub mod nats;
 pub mod pairing;
+pub mod postgresql;
+pub mod redis;
 mod settings;
 pub mod sql;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
 pub mod text;
+pub mod thrift;
 mod unknown;
+pub mod zookeeper;
 pub mod websocket;
 
 pub use exchange::{
@@ -238,6 +249,8 @@ pub struct Losses {
     pub unparsed_bytes: u64,
     /// Messages given up because a limit was reached (length of a head, exchanges in flight).
     pub over_limit: u64,
+    /// Connections that went on encrypted or compressed, as their protocol negotiated.
+    pub unreadable: u64,
 }
 
 impl Losses {
@@ -248,6 +261,7 @@ impl Losses {
         self.resynchronised += more.resynchronised;
         self.unparsed_bytes += more.unparsed_bytes;
         self.over_limit += more.over_limit;
+        self.unreadable += more.unreadable;
     }
 }
 
@@ -270,8 +284,19 @@ impl Registry {
             Arc::new(dns::Dns),
             Arc::new(http2::Http2::new(&http)),
             Arc::new(kafka::Kafka),
+            Arc::new(amqp::Amqp),
+            Arc::new(mqtt::Mqtt),
+            Arc::new(fastcgi::FastCgi::new(&http)),
             Arc::new(mongodb::MongoDb::new(settings.database.statements)),
+            Arc::new(memcached::Memcached::new(settings.database.statements)),
+            Arc::new(zookeeper::ZooKeeper::new(settings.database.statements)),
             Arc::new(websocket::WebSocket),
+            Arc::new(cassandra::Cassandra::new(settings.database.statements)),
+            Arc::new(thrift::Thrift),
+            Arc::new(dubbo::Dubbo),
+            Arc::new(nats::Nats),
+            Arc::new(redis::Redis::new(settings.database.statements)),
+            Arc::new(postgresql::Postgresql::new(settings.database.statements)),
         ];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
         Self { protocols, network_spans: settings.network_spans }

@@ -77,7 +77,7 @@ impl<D: Detail + 'static> InOrder<D> {
         self.waiting.get(index)
     }
 
-    /// The one whose response comes next.
+    /// As [`front`](Self::front), to be changed.
     pub fn front_mut(&mut self) -> Option<&mut Pending<D>> {
         self.waiting.front_mut()
     }
@@ -90,6 +90,17 @@ impl<D: Detail + 'static> InOrder<D> {
     /// Takes the one whose response has come.
     pub fn pop(&mut self) -> Option<Pending<D>> {
         self.waiting.pop_front()
+    }
+
+    /// Takes the first for which `is` holds: most often the next, unless responses may overtake each other.
+    pub fn take_first(&mut self, is: impl FnMut(&Pending<D>) -> bool) -> Option<Pending<D>> {
+        let index = self.waiting.iter().position(is)?;
+        self.waiting.remove(index)
+    }
+
+    /// All that wait, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Pending<D>> {
+        self.waiting.iter()
     }
 
     /// How many wait.

@@ -2,9 +2,8 @@
 
 mod ids;
 mod otlp;
-mod peers;
 mod spans;
 
 pub use ids::Ids;
 pub use otlp::{SCHEMA, attributes, resource};
-pub use spans::Spans;
+pub use spans::{Context, Described, Spans};

@@ -8,15 +8,15 @@
 //!
 //! When bytes are lost, the order is in doubt. What was sent before the lost commands keeps its replies; replies behind
 //! lost ones belong to nobody. The order is known again when a client begins to speak after the server: everybody who
-//! waits for answers has got them by then. On a connection that has shown otherwise (threads that share it send while
+//! waits for answers has got them by then. On a connection that often shows otherwise (threads that share it send while
 //! others wait), that takes a moment of silence. A reply of a type that its command never has tells that the order was
 //! wrong, and puts it in doubt again.
+//!
+//! A reply may be seen before the end of its command, if the last bytes of that passed unseen: it waits for it.
 
 use crate::protocol::frames::Input;
 use crate::protocol::pairing::{InOrder, Pending};
-use crate::protocol::{
-    Chunk, End, Exchange, Interest, Losses, Moment, Outcome, Parser, Statements, Stream,
-};
+use crate::protocol::{Chunk, End, Exchange, Interest, Losses, Moment, Outcome, Parser, Statements, Stream};
 
 use super::commands::{Answer, Role};
 use super::detail::{MessageDetail, RedisDetail};
@@ -26,7 +26,11 @@ use super::request::{self, Request, Requests};
 /// Commands that wait for their replies at most; those beyond it are counted and not told.
 const MOST_PENDING: usize = 32 * 1024;
 /// A silence after which nobody is likely to be waiting. Nanoseconds.
-const SILENCE: u64 = 100_000_000;
+const SILENCE: u64 = 20_000_000;
+/// Times, more than the others, that a client spoke before it had all answers, from which on a connection is taken for
+/// shared; and the most that are counted. A reply that passed unseen looks the same once.
+const SHARED: u8 = 4;
+const MOST_SHARED: u8 = 16;
 
 /// What the client wants to hear.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,8 +101,10 @@ pub(super) struct RedisParser {
     commands_lost: Option<u64>,
     /// Replies before the next one are not known, since this time.
     replies_lost: Option<u64>,
-    /// Commands have been sent while others waited.
-    shared: bool,
+    /// How often commands have been sent while others waited, less how often not.
+    shared: u8,
+    /// A reply to the command that is under way.
+    early: Option<Reply>,
     /// When the last chunk passed, and how long nothing had passed before the present one.
     last: u64,
     silence: u64,
@@ -126,7 +132,8 @@ impl RedisParser {
             uncounted: 0,
             commands_lost: midstream.then_some(0),
             replies_lost: None,
-            shared: false,
+            shared: 0,
+            early: None,
             last: 0,
             silence: 0,
             mode: Mode::Replies,
@@ -143,7 +150,11 @@ impl RedisParser {
     fn request(&mut self, request: Request, out: &mut Vec<Exchange>) {
         if request.turn {
             self.settle(request.start.time, out);
-            self.shared |= !self.pending.is_empty() || self.uncounted > 0;
+            if self.commands_lost.is_none() && self.replies_lost.is_none() {
+                let alone = self.pending.is_empty() && self.uncounted == 0;
+                let count = if alone { self.shared.saturating_sub(1) } else { self.shared + 1 };
+                self.shared = count.min(MOST_SHARED);
+            }
         }
         let (start, end) = (request.start, request.end);
         let mut detail = RedisDetail::new(request, self.statements);
@@ -178,6 +189,9 @@ impl RedisParser {
             self.uncounted += 1;
             self.losses.over_limit += 1;
         }
+        if let Some(reply) = self.early.take() {
+            self.reply(reply, out);
+        }
     }
 
     /// `CLIENT REPLY`: does this command get none?
@@ -209,7 +223,7 @@ impl RedisParser {
 
     /// A client began to speak at `start`: whatever was in doubt is over, if nobody else can be waiting.
     fn settle(&mut self, start: u64, out: &mut Vec<Exchange>) {
-        if self.shared && self.silence < SILENCE {
+        if self.shared >= SHARED && self.silence < SILENCE {
             return;
         }
         if self.replies_lost.is_some_and(|since| since <= start) {
@@ -217,8 +231,8 @@ impl RedisParser {
             self.losses.unpaired_requests += self.uncounted;
             self.uncounted = 0;
             self.losses.unpaired_requests += self.pending.tell_all(start, Outcome::ResponseLost, out);
-            if self.selects > 0 {
-                (self.namespace, self.selects) = (None, 0);
+            if self.selects > 0 || self.selecting.is_some() {
+                (self.namespace, self.selecting, self.selects) = (None, None, 0);
             }
             self.commands_lost = self.commands_lost.filter(|&since| since > start);
         }
@@ -234,6 +248,10 @@ impl RedisParser {
             self.push(&reply, out);
             return;
         }
+        if reply.word == Some(Word::Replica) {
+            self.become_feed();
+            return;
+        }
         if self.replies_lost.is_some() {
             self.losses.unpaired_responses += 1;
             return;
@@ -243,21 +261,19 @@ impl RedisParser {
                 self.uncounted -= 1;
                 return;
             }
-            self.losses.unpaired_responses += 1;
-            // One more than was asked for: somebody had been waiting.
-            self.shared |= self.commands_lost.is_none();
+            let begun = self.requests.under_way().is_some_and(|begun| begun.time <= reply.start.time);
+            if begun && self.commands_lost.is_none() && self.early.is_none() {
+                self.early = Some(reply);
+            } else {
+                self.losses.unpaired_responses += 1;
+            }
             return;
         };
-        if reply.word == Some(Word::Replica) {
-            self.become_feed();
-            return;
-        }
         if !fits(&pending.detail, &reply) {
             self.losses.resynchronised += 1;
             self.losses.unpaired_requests += 1;
             self.losses.unpaired_responses += 1;
             self.replies_lost = Some(reply.end.time);
-            self.shared = true;
             pending.tell(reply.end.time, Outcome::ResponseLost, out);
             return;
         }
@@ -305,14 +321,14 @@ impl RedisParser {
     }
 
     /// Not the reply to a command. In RESP2, only the words of an array tell.
-    fn is_push(&mut self, reply: &Reply) -> bool {
+    fn is_push(&self, reply: &Reply) -> bool {
         if reply.kind == b'>' {
             return true;
         }
         if self.resp3 || reply.kind != b'*' || reply.null {
             return false;
         }
-        let front = self.pending.front_mut().and_then(|pending| pending.detail.command);
+        let front = self.pending.front().and_then(|pending| pending.detail.command);
         match reply.word {
             Some(Word::Message) => self.subscriptions.any().unwrap_or_else(|| {
                 front.is_none_or(|command| matches!(command.role, Role::Subscribe | Role::Unsubscribe))
@@ -331,7 +347,13 @@ impl RedisParser {
             Some(Word::Message) => {
                 let detail = Box::new(MessageDetail { length: reply.length });
                 let end = reply.end.time;
-                out.push(Exchange { start: reply.start, first_byte: None, end, outcome: Outcome::Complete, detail });
+                out.push(Exchange {
+                    start: reply.start,
+                    first_byte: None,
+                    end,
+                    outcome: Outcome::Complete,
+                    detail,
+                });
                 return;
             }
             Some(Word::Subscribed(kind)) => (kind, Role::Subscribe),
@@ -365,9 +387,9 @@ impl RedisParser {
         self.pending = InOrder::new(0);
     }
 
-    fn is_syncing(&mut self) -> bool {
+    fn is_syncing(&self) -> bool {
         self.pending
-            .front_mut()
+            .front()
             .is_some_and(|front| front.detail.command.is_some_and(|command| command.role == Role::Sync))
     }
 }
@@ -379,11 +401,14 @@ impl Parser for RedisParser {
         let mut input = Input::new(chunk);
         match stream {
             Stream::ToServer => {
-                while !self.over && let Some(event) = self.requests.next(&mut input) {
+                while !self.over
+                    && let Some(event) = self.requests.next(&mut input)
+                {
                     match event {
                         request::Event::Request(request) => self.request(request, out),
                         request::Event::Lost => {
                             self.commands_lost = Some(chunk.at.time);
+                            self.losses.unpaired_responses += u64::from(self.early.take().is_some());
                             self.namespace = None;
                             self.selecting = None;
                         }
@@ -398,7 +423,12 @@ impl Parser for RedisParser {
                 match self.replies.next(&mut input, sync) {
                     None => break,
                     Some(reply::Event::Reply(reply)) => self.reply(reply, out),
-                    Some(reply::Event::Lost) => self.replies_lost = Some(chunk.at.time),
+                    Some(reply::Event::Lost) => {
+                        self.replies_lost = Some(chunk.at.time);
+                        if self.subscriptions.any() != Some(false) {
+                            self.subscriptions = Subscriptions::new(true);
+                        }
+                    }
                 }
             },
         }
@@ -438,9 +468,9 @@ impl Parser for RedisParser {
     fn interest(&self) -> Interest {
         match self.over {
             true => Interest::Nothing,
-            false => Interest::Frames {
-                quiet_until: [self.requests.quiet_until(), self.replies.quiet_until()],
-            },
+            false => {
+                Interest::Frames { quiet_until: [self.requests.quiet_until(), self.replies.quiet_until()] }
+            }
         }
     }
 

@@ -230,6 +230,14 @@ impl Requests {
         true
     }
 
+    /// When the command that is under way began.
+    pub fn under_way(&self) -> Option<Moment> {
+        match self.building.words > 0 {
+            true => Some(self.building.start),
+            false => self.frames.under_way().map(|(at, _)| at),
+        }
+    }
+
     pub fn quiet_until(&self) -> u64 {
         self.frames.quiet_until()
     }
@@ -293,7 +301,9 @@ mod tests {
 
     #[test]
     fn inline_words() {
-        let split = |line: &str| words(line.as_bytes()).map(|w| String::from_utf8_lossy(w).into_owned()).collect::<Vec<_>>();
+        let split = |line: &str| {
+            words(line.as_bytes()).map(|w| String::from_utf8_lossy(w).into_owned()).collect::<Vec<_>>()
+        };
         assert_eq!(split("SET key value\r\n"), ["SET", "key", "value"]);
         assert_eq!(split("  set  \"a \\\" b\" 'c d' e\"f g\"h\n"), ["set", "a \\\" b", "c d", "e\"f g\"h"]);
         assert_eq!(split("\r\n"), Vec::<String>::new());

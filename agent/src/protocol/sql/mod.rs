@@ -8,7 +8,10 @@
 //! does not), so the reader must say which is spoken: read wrongly, a text could show what it should hide.
 
 mod comment;
+pub mod detail;
+pub mod doubt;
 mod keyword;
+pub mod prepared;
 mod redact;
 mod summary;
 mod token;
@@ -131,6 +134,24 @@ impl Statement {
             Statements::Off => None,
         };
         summary.finish(cut, text, parent)
+    }
+}
+
+/// Whether a text begins with a command that databases know: for telling whether it is SQL at all. Comments and parentheses
+/// may stand before it.
+#[must_use]
+pub fn begins_with_command(sql: &[u8]) -> bool {
+    let mut tokens = Tokens::new(Dialect::POSTGRESQL, sql, true);
+    loop {
+        let Some(token) = tokens.next() else { return false };
+        match token.kind {
+            Kind::Comment | Kind::Symbol(b'(') => {}
+            Kind::Word => {
+                let mut buffer = [0; keyword::MAX_KEYWORD];
+                return keyword::command(keyword::upper(token.text, &mut buffer)).is_some();
+            }
+            _ => return false,
+        }
     }
 }
 
