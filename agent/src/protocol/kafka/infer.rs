@@ -13,6 +13,11 @@ use crate::protocol::{Inference, Run, Stream};
 /// The largest request without records that is believed.
 const MAX_SMALL: u64 = 1 << 20;
 
+/// Bytes of a body whose end is not here that are believed: fewer may be anything.
+const ENOUGH: usize = 32;
+/// Bytes before the client id.
+const FIXED: usize = 10;
+
 /// What a run says.
 pub(super) fn infer(run: &Run<'_>) -> Inference {
     let Some(size) = size(run.bytes) else {
@@ -53,16 +58,10 @@ fn request(header: &Header<'_>, here: &[u8], size: u64, run: &Run<'_>, more: boo
     match read(header, layout) {
         Ok(true) => yes,
         Ok(false) | Err(Stop::Bad) => Inference::No,
-        Err(Stop::Cut) if named && (run.passed >= SIZE + size || speaks(header, run)) => yes,
+        Err(Stop::Cut) if named && here.len() >= FIXED + header.client.len() + ENOUGH => yes,
         Err(Stop::Cut) if more => Inference::Maybe,
         Err(Stop::Cut) => Inference::No,
     }
-}
-
-/// Enough of a long request was seen to believe in it before its end: numbers that are small by chance look like a header
-/// with an id of a letter or two.
-fn speaks(header: &Header<'_>, run: &Run<'_>) -> bool {
-    header.client.len() >= 4 && run.bytes.len() >= 64
 }
 
 /// Whether the body ends where its layout does.
