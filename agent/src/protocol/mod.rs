@@ -12,6 +12,7 @@ pub mod http1;
 mod instrument;
 pub mod kafka;
 pub mod mongodb;
+pub mod mysql;
 pub mod pairing;
 pub mod postgresql;
 mod settings;
@@ -269,6 +270,7 @@ impl Registry {
             Arc::new(http1::Http1::with(&http)),
             Arc::new(kafka::Kafka),
             Arc::new(mongodb::MongoDb::new(settings.database.statements)),
+            Arc::new(mysql::Mysql::new(settings.database.statements)),
             Arc::new(postgresql::Postgresql::new(settings.database.statements)),
         ];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));
