@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric,
     number_data_point,
@@ -14,6 +14,7 @@ use remora_abi::loss::Counter;
 use remora_exporters::Exporter;
 
 use crate::identity::Store;
+use crate::metrics::scope;
 use crate::probes::{KernelCounters, counter_description, counter_name};
 use crate::protocol::Value;
 use crate::stream::{Counters, Snapshot};
@@ -92,7 +93,7 @@ impl Coverage {
         for (name, value, description) in sum.list() {
             let measure = matches!(
                 name,
-                "connections" | "datagram_pairs" | "exchanges" | "held_segments" | "gap_bytes"
+                "connections" | "datagram_pairs" | "exchanges" | "turns" | "held_segments" | "gap_bytes"
             );
             add(name, description.trim(), None, value, !measure);
         }
@@ -105,10 +106,28 @@ impl Coverage {
             true,
         );
         if let Some(exporter) = &self.exporter {
-            let statistics = exporter.statistics().traces;
-            add("spans_exported", "Spans that the destination took.", None, statistics.exported, false);
-            for (reason, value) in statistics.dropped.by_reason() {
+            let statistics = exporter.statistics();
+            add(
+                "spans_exported",
+                "Spans that the destination took.",
+                None,
+                statistics.traces.exported,
+                false,
+            );
+            for (reason, value) in statistics.traces.dropped.by_reason() {
                 add("spans_dropped", "Spans that did not reach the destination.", Some(reason), value, true);
+            }
+            let points = &statistics.metrics;
+            add(
+                "points_exported",
+                "Points of metrics that the destination took.",
+                None,
+                points.exported,
+                false,
+            );
+            for (reason, value) in points.dropped.by_reason() {
+                let description = "Points of metrics that did not reach the destination.";
+                add("points_dropped", description, Some(reason), value, true);
             }
         }
         points
@@ -146,14 +165,9 @@ impl Coverage {
                 ..Metric::default()
             });
         }
-        let scope = InstrumentationScope {
-            name: "remora".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            ..InstrumentationScope::default()
-        };
         ResourceMetrics {
             resource: Some(self.resource()),
-            scope_metrics: vec![ScopeMetrics { scope: Some(scope), metrics, ..ScopeMetrics::default() }],
+            scope_metrics: vec![ScopeMetrics { scope: Some(scope()), metrics, ..ScopeMetrics::default() }],
             ..ResourceMetrics::default()
         }
     }
@@ -215,7 +229,13 @@ mod tests {
         let coverage = Coverage::new(None, vec![Arc::default()], store, None, 0);
         let names = coverage.points().into_iter().map(|point| point.name);
         let kernel = Counter::ALL.into_iter().map(counter_name);
-        for name in names.chain(kernel).chain(["skipped_programs", "spans_exported", "spans_dropped"]) {
+        for name in names.chain(kernel).chain([
+            "skipped_programs",
+            "spans_exported",
+            "spans_dropped",
+            "points_exported",
+            "points_dropped",
+        ]) {
             let unit = if name.contains("bytes") { "By" } else { "1" };
             assert!(page.contains(&format!("| `{name}` | {unit} |")), "docs/coverage.md lacks {name}");
         }

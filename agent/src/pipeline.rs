@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use remora_exporters::{Exporter, Scope};
+use remora_exporters::{Exporter, Scope, Statistics};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::capture::file::{FileError, Preamble, Reader, Writer};
@@ -16,9 +16,11 @@ use crate::clock;
 use crate::config::Config;
 use crate::coverage::Coverage;
 use crate::identity::{Host, Store};
+use crate::metrics::Collector;
 use crate::probes::{self, Controls, Probes};
 use crate::protocol::Registry;
-use crate::stream::{Counters, Limits, Shard, Shards, Sink, Told};
+use crate::stream::{Counters, Facts, Limits, Shard, Shards, Sink, Told, Traffic};
+use crate::telling::Teller;
 use crate::trace::{Ids, SCHEMA, Spans};
 
 /// Time in which a run has to end once it is told to.
@@ -31,7 +33,7 @@ const IDLE: Duration = Duration::from_millis(50);
 const IDLE_CONNECTION: u64 = 3_600_000_000_000;
 /// Time that a replay's last spans have to be delivered.
 const REPLAY_FLUSH: Duration = Duration::from_secs(30);
-/// Spans that may wait for the exporter before a replay pauses.
+/// Spans or data points that may wait for the exporter before a replay pauses.
 const REPLAY_QUEUE: u64 = 16_384;
 
 /// What ends a live run: SIGTERM, SIGINT, or the time. Awaiting begins where it is made, so make it before anything
@@ -80,10 +82,8 @@ pub async fn run(config: Config, seconds: Option<u64>) -> Result<()> {
     let store = store(&config);
     let seed = Ids::random_seed().context("no random bytes for trace ids")?;
     let clock_offset = Arc::new(AtomicI64::new(clock::offset()));
-    let sink = || -> Box<dyn Sink> {
-        Box::new(Spans::new(exporter.clone(), Arc::clone(&store), Ids::new(seed), Arc::clone(&clock_offset)))
-    };
-    live(&config, probes, &store, Some(exporter.clone()), &clock_offset, None, sink, until).await
+    let tellers = Tellers::start(&config, &exporter, &store, Ids::new(seed), &clock_offset)?;
+    live(&config, probes, &store, Some(exporter), &clock_offset, None, To::Exporter(tellers), until).await
 }
 
 /// `remora record`: watches this host and writes what it saw to `path`, until told to end.
@@ -103,15 +103,97 @@ pub async fn record(config: Config, path: &Path, seconds: Option<u64>) -> Result
     };
     let writer = Writer::create(path, &preamble)?;
     // The rest of the way works too: it is what tells the programs which bytes are worth copying.
-    live(&config, probes, &store, None, &clock_offset, Some(writer), || Box::new(Nobody), until).await
+    live(&config, probes, &store, None, &clock_offset, Some(writer), To::Nobody, until).await
 }
 
-/// Exchanges that nobody wants to hear of.
-struct Nobody;
+/// Who hears what shards tell.
+enum To {
+    Exporter(Tellers),
+    /// They are only counted.
+    Nobody,
+}
+
+impl To {
+    /// The sink of a shard with these counters.
+    fn sink(&mut self, counters: &Arc<Counters>) -> Box<dyn Sink> {
+        match self {
+            To::Exporter(tellers) => Box::new(tellers.next(Arc::clone(counters))),
+            To::Nobody => Box::new(Nobody(Arc::clone(counters))),
+        }
+    }
+
+    /// The counters that belong to no shard.
+    fn counters(&self) -> Option<Arc<Counters>> {
+        match self {
+            To::Exporter(tellers) => Some(Arc::clone(&tellers.counters)),
+            To::Nobody => None,
+        }
+    }
+
+    /// Waits for the last metrics of services; all shards must have finished.
+    fn finish(self) {
+        if let To::Exporter(tellers) = self {
+            tellers.collector.finish();
+        }
+    }
+}
+
+struct Nobody(Arc<Counters>);
 
 impl Sink for Nobody {
-    fn tell(&mut self, _: Told<'_>) {}
-    fn flush(&mut self) {}
+    fn tell(&mut self, _: Told<'_>) {
+        Counters::bump(&self.0.exchanges, 1);
+    }
+    fn traffic(&mut self, _: &Facts, _: &Traffic) {}
+    fn due(&self, _: u64) -> bool {
+        false
+    }
+    fn turn(&mut self, _: u64) {}
+    fn finish(&mut self, _: u64) {}
+}
+
+/// What the shards' tellers have in common.
+struct Tellers {
+    exporter: Exporter,
+    store: Arc<Store>,
+    ids: Ids,
+    clock_offset: Arc<AtomicI64>,
+    collector: Collector,
+    /// The collector's own.
+    counters: Arc<Counters>,
+}
+
+impl Tellers {
+    fn start(
+        config: &Config,
+        exporter: &Exporter,
+        store: &Arc<Store>,
+        ids: Ids,
+        clock_offset: &Arc<AtomicI64>,
+    ) -> Result<Self> {
+        let counters: Arc<Counters> = Arc::default();
+        let collector = Collector::start(
+            &config.metrics,
+            config.capture.shards().max(1),
+            exporter.clone(),
+            Arc::clone(clock_offset),
+            Arc::clone(&counters),
+        )
+        .context("the metrics' thread did not start")?;
+        Ok(Self {
+            exporter: exporter.clone(),
+            store: Arc::clone(store),
+            ids,
+            clock_offset: Arc::clone(clock_offset),
+            collector,
+            counters,
+        })
+    }
+
+    fn next(&mut self, counters: Arc<Counters>) -> Teller {
+        let spans = Spans::new(self.exporter.clone(), self.ids, Arc::clone(&self.clock_offset));
+        Teller::new(Arc::clone(&self.store), self.collector.shard(), spans, counters)
+    }
 }
 
 /// `remora replay`: the way of the data from a recorded file. Needs no privileges.
@@ -124,11 +206,9 @@ pub async fn replay(config: Config, path: &Path) -> Result<()> {
     let preamble = reader.preamble.clone();
     let store = Arc::new(Store::new(preamble.host, config.identity.clone()));
     let clock_offset = Arc::new(AtomicI64::new(preamble.clock_offset));
-    let sink = || -> Box<dyn Sink> {
-        let ids = Ids::new(preamble.seed);
-        Box::new(Spans::new(exporter.clone(), Arc::clone(&store), ids, Arc::clone(&clock_offset)))
-    };
-    let (shards, counters) = shards(&config, &Controls::none(), sink)?;
+    let tellers = Tellers::start(&config, &exporter, &store, Ids::new(preamble.seed), &clock_offset)?;
+    let mut to = To::Exporter(tellers);
+    let (shards, counters) = shards(&config, &Controls::none(), &mut to)?;
     let mut dispatcher = Dispatcher::new(Arc::clone(&store), Some(shards), None, None);
 
     let waiting = exporter.clone();
@@ -144,12 +224,16 @@ pub async fn replay(config: Config, path: &Path) -> Result<()> {
             if now - turned >= 10_000_000 {
                 turned = now;
                 dispatcher.turn(now);
-                while waiting.statistics().traces.queued > REPLAY_QUEUE {
+                let queued = |statistics: Statistics| {
+                    statistics.traces.queued.max(statistics.metrics.queued) > REPLAY_QUEUE
+                };
+                while queued(waiting.statistics()) {
                     std::thread::sleep(Duration::from_millis(1));
                 }
             }
         });
         let finished = dispatcher.finish(now);
+        to.finish();
         end.and_then(|records| finished.map(|_| records))
     });
     let end: Result<u64, FileError> = work.await.context("the replay was interrupted")?;
@@ -177,7 +261,7 @@ async fn live(
     exporter: Option<Exporter>,
     clock_offset: &AtomicI64,
     writer: Option<Writer>,
-    sink: impl Fn() -> Box<dyn Sink>,
+    mut to: To,
     until: Until,
 ) -> Result<()> {
     let missing = || anyhow!("a map of the eBPF programs is missing: this build is broken, please report it");
@@ -186,7 +270,7 @@ async fn live(
     let live = Live::new(probes.take_processes().ok_or_else(missing)?, controls.clone());
     let covered_until = live.until();
     let kernel = probes.take_counters().ok_or_else(missing)?;
-    let (shards, counters) = shards(config, &controls, sink)?;
+    let (shards, counters) = shards(config, &controls, &mut to)?;
     let coverage = Coverage::new(Some(kernel), counters, Arc::clone(store), exporter.clone(), clock::wall());
     let mut dispatcher = Dispatcher::new(Arc::clone(store), Some(shards), Some(live), writer);
     let processes = dispatcher.learn_processes().context("cannot list /proc")?;
@@ -238,7 +322,12 @@ async fn live(
     covered_until.store(clock::monotonic(), Ordering::Relaxed);
     drop(probes);
     stop.store(true, Ordering::Release);
-    let recorded = tokio::task::spawn_blocking(move || reader.join())
+    let ended = move || {
+        let recorded = reader.join();
+        to.finish();
+        recorded
+    };
+    let recorded = tokio::task::spawn_blocking(ended)
         .await
         .context("the reader could not be waited for")?
         .map_err(|_| anyhow!("the reader's thread panicked; please report it"))?;
@@ -310,11 +399,7 @@ fn spawn_reader(
         .context("the reader's thread did not start")
 }
 
-fn shards(
-    config: &Config,
-    controls: &Controls,
-    sink: impl Fn() -> Box<dyn Sink>,
-) -> Result<(Shards, Vec<Arc<Counters>>)> {
+fn shards(config: &Config, controls: &Controls, to: &mut To) -> Result<(Shards, Vec<Arc<Counters>>)> {
     let registry = Arc::new(Registry::new(&config.http, &config.protocols));
     let many = config.capture.shards().max(1);
     let limits = Limits {
@@ -326,9 +411,11 @@ fn shards(
         .map(|_| {
             let own = Arc::new(Counters::default());
             counters.push(Arc::clone(&own));
-            Shard::new(Arc::clone(&registry), controls.clone(), own, sink(), limits)
+            let sink = to.sink(&own);
+            Shard::new(Arc::clone(&registry), controls.clone(), own, sink, limits)
         })
         .collect();
+    counters.extend(to.counters());
     let shards = match all.pop() {
         Some(only) if all.is_empty() => Shards::inline(only),
         last => Shards::threads(all.into_iter().chain(last).collect())

@@ -5,7 +5,7 @@
 //! `ScopeSpans`) is written around the groups when the batch is closed. The result is byte for byte what encoding
 //! the whole `ExportTraceServiceRequest` would give.
 
-use crate::resource::{ByContent, Resource};
+use crate::resource::Resource;
 use crate::signal::Signal;
 use bytes::Bytes;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
@@ -134,7 +134,7 @@ pub(crate) struct SpanBatch {
     scope: Vec<u8>,
     scope_schema_url: String,
     groups: Vec<Group>,
-    by_resource: FxHashMap<ByContent, usize>,
+    by_resource: FxHashMap<Arc<Resource>, usize>,
     bytes: usize,
     /// The encoded record that is not yet added, and whose it is.
     encoded: Vec<u8>,
@@ -184,7 +184,7 @@ impl Gather for SpanBatch {
         // Spans of one service tend to come together.
         self.group = match self.groups.last() {
             Some(last) if Arc::ptr_eq(&last.resource, &record.resource) => Some(self.groups.len() - 1),
-            _ => self.by_resource.get(&ByContent(Arc::clone(&record.resource))).copied(),
+            _ => self.by_resource.get(&record.resource).copied(),
         };
         self.resource = Some(record.resource);
     }
@@ -201,7 +201,7 @@ impl Gather for SpanBatch {
         let cost = self.cost();
         let Some(resource) = self.resource.take() else { return };
         let index = self.group.unwrap_or_else(|| {
-            self.by_resource.insert(ByContent(Arc::clone(&resource)), self.groups.len());
+            self.by_resource.insert(Arc::clone(&resource), self.groups.len());
             self.groups.push(Group { resource, spans: Vec::new() });
             self.groups.len() - 1
         });

@@ -4,7 +4,6 @@ use opentelemetry_proto::tonic::resource::v1::Resource as Proto;
 use prost::Message;
 use rustc_hash::FxHasher;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
 
 /// Who a span belongs to.
 ///
@@ -54,23 +53,21 @@ impl From<Proto> for Resource {
     }
 }
 
-/// A resource as the key of a map: equal when the content is.
-#[derive(Debug, Clone)]
-pub(crate) struct ByContent(pub(crate) Arc<Resource>);
+// As the key of a map: equal when the content is.
 
-impl Hash for ByContent {
+impl Hash for Resource {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.hash.hash(state);
+        self.hash.hash(state);
     }
 }
 
-impl PartialEq for ByContent {
+impl PartialEq for Resource {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-            || (self.0.hash == other.0.hash
-                && self.0.encoded == other.0.encoded
-                && self.0.schema_url == other.0.schema_url)
+        std::ptr::eq(self, other)
+            || (self.hash == other.hash
+                && self.encoded == other.encoded
+                && self.schema_url == other.schema_url)
     }
 }
 
-impl Eq for ByContent {}
+impl Eq for Resource {}

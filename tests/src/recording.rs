@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use remora_abi::Plain;
-use remora_abi::record::{AF_UNIX, END_OF_STREAM, Header, OPEN, Open, READ, SEGMENT, Segment};
+use remora_abi::record::{
+    AF_UNIX, DATAGRAM, Datagram, END_OF_STREAM, Header, OPEN, Open, READ, SEGMENT, Segment,
+};
 
 use crate::{Place, Program, Spans, remora, repository};
 
@@ -209,7 +211,37 @@ impl Recording {
                 }
                 text
             })
+            .chain(self.datagrams(protocol, port))
             .collect()
+    }
+
+    /// The same of UDP sockets.
+    fn datagrams(&self, protocol: &str, port: u16) -> Vec<String> {
+        let mut order: Vec<(u64, u16)> = Vec::new();
+        let mut talks: HashMap<(u64, u16), (u64, String)> = HashMap::new();
+        for record in &self.records {
+            let Some(datagram) = Datagram::read(record).filter(|read| read.header.kind == DATAGRAM) else {
+                continue;
+            };
+            if datagram.remote_port != port {
+                continue;
+            }
+            let key = (datagram.socket, datagram.local_port);
+            let (last, text) = talks.entry(key).or_insert_with(|| {
+                order.push(key);
+                (datagram.header.time, format!("# protocol: {protocol}\n# transport: datagram\n"))
+            });
+            let who = if datagram.direction == READ { 'S' } else { 'C' };
+            let bytes = &record[size_of::<Datagram>()..][..datagram.header.payload as usize];
+            _ = write!(text, "{who} {} ", (datagram.header.time - *last) / 1000);
+            let missing = datagram.length as usize - bytes.len();
+            if missing > 0 || bytes.first() == Some(&b'+') {
+                _ = write!(text, "+{missing} ");
+            }
+            _ = writeln!(text, "{}", escape(bytes));
+            *last = datagram.header.time;
+        }
+        order.iter().filter_map(|key| talks.remove(key)).map(|(_, text)| text).collect()
     }
 
     /// Writes conversation `index` on `port` to the folder that `REMORA_CONVERSATIONS` names, as `NAME.txt` with a

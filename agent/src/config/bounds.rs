@@ -112,6 +112,10 @@ impl Config {
                 reason: format!("it names {name:?}, but the protocols are {}", names.join(", ")),
             });
         }
+        self.metrics.validate().map_err(|error| ConfigError::Section {
+            place: place(source, &format!("metrics.{}", error.key)),
+            reason: format!("it is {}, but must be from {} to {}", error.value, error.least, error.most),
+        })?;
         self.identity.validate().map_err(|error| ConfigError::Section {
             place: place(source, &format!("identity.{}", error.key)),
             reason: format!("it is {}, but must be {}", error.value, error.expected),

@@ -2,10 +2,11 @@
 
 use super::{Config, ConfigError, LogLevel};
 use crate::identity::{host_wide, otel_env};
+use crate::metrics::{Histogram, Temporality};
 
 impl Config {
-    /// Applies `OTEL_SDK_DISABLED`, `OTEL_LOG_LEVEL`, `OTEL_METRIC_EXPORT_INTERVAL`, `OTEL_RESOURCE_ATTRIBUTES`, and
-    /// what the exporters read.
+    /// Applies `OTEL_SDK_DISABLED`, `OTEL_LOG_LEVEL`, `OTEL_METRIC_EXPORT_INTERVAL`, `OTEL_RESOURCE_ATTRIBUTES`, how
+    /// metrics are told, and what the exporters read.
     pub(super) fn apply_environment(
         &mut self,
         env: impl Fn(&str) -> Option<String>,
@@ -37,6 +38,24 @@ impl Config {
                     "OTEL_METRIC_EXPORT_INTERVAL",
                     value,
                     "a whole number of milliseconds, such as 60000",
+                )
+            })?;
+        }
+        if let Some(value) = get("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE") {
+            self.metrics.temporality = Temporality::by_name(&value).ok_or_else(|| {
+                variable(
+                    "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+                    value,
+                    "cumulative, delta or lowmemory",
+                )
+            })?;
+        }
+        if let Some(value) = get("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION") {
+            self.metrics.histogram = Histogram::by_name(&value).ok_or_else(|| {
+                variable(
+                    "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+                    value,
+                    "base2_exponential_bucket_histogram or explicit_bucket_histogram",
                 )
             })?;
         }

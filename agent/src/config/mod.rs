@@ -10,12 +10,12 @@ mod locate;
 mod print;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::cli::{CommonArgs, ExportArgs, ProbeArgs, ProcessingArgs, RecordArgs, ReplayArgs, RunArgs};
 use crate::identity;
+use crate::metrics;
 use crate::probes::Choice;
 use crate::protocol::{self, http};
 
@@ -39,7 +39,7 @@ pub struct Config {
     /// Who processes are.
     pub identity: identity::Settings,
     /// Metrics.
-    pub metrics: Metrics,
+    pub metrics: metrics::Settings,
     /// The agent's own log.
     pub log: Log,
     /// `OTEL_SDK_DISABLED=true`: nothing is to be attached and nothing exported. The agent says so and waits for its
@@ -86,28 +86,6 @@ impl Capture {
                 .map_or(1, |processors| (processors.get() / 2).clamp(1, 8)),
             shards => shards,
         }
-    }
-}
-
-/// Metrics.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Metrics {
-    /// Milliseconds between two exports: 100 to 3,600,000. 60,000, as OpenTelemetry has it.
-    pub interval_ms: u64,
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        Self { interval_ms: 60_000 }
-    }
-}
-
-impl Metrics {
-    /// The time between two exports.
-    #[must_use]
-    pub fn interval(&self) -> Duration {
-        Duration::from_millis(self.interval_ms)
     }
 }
 

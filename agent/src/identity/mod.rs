@@ -20,6 +20,7 @@
 pub mod cgroup;
 mod facts;
 mod host;
+mod names;
 pub mod otel_env;
 mod procfs;
 pub mod program;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 
 pub use facts::{ENVIRONMENT, MAX_ARGUMENT, MAX_ARGUMENTS, MAX_VARIABLE, ProcessFacts};
 pub use host::Host;
+pub use names::Names;
 pub use resource::host_wide;
 pub use settings::{Settings, SettingsError};
 pub use store::{Counters, Store};

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use dashmap::DashMap;
 
-use super::{Host, Identity, ProcessFacts, Settings, procfs, resource};
+use super::{Host, Identity, Names, ProcessFacts, Settings, procfs, resource};
 
 /// Facts about processes, and the identities made of them. Bounded; every method may be called from any thread.
 ///
@@ -18,6 +18,7 @@ pub struct Store {
     host: Host,
     settings: Settings,
     processes: DashMap<u32, Entry>,
+    names: Names,
     clock: AtomicU64,
     evicted: AtomicU64,
     unreadable: AtomicU64,
@@ -98,6 +99,7 @@ impl Store {
             host,
             settings,
             processes: DashMap::new(),
+            names: Names::default(),
             clock: AtomicU64::new(1),
             evicted: AtomicU64::new(0),
             unreadable: AtomicU64::new(0),
@@ -108,6 +110,12 @@ impl Store {
     #[must_use]
     pub fn host(&self) -> &Host {
         &self.host
+    }
+
+    /// The names that processes looked up.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 
     /// A process began to run a new program. The facts are those of its exec event.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Debug;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::{End, Instrument};
@@ -155,6 +155,20 @@ pub struct Exchange {
 pub trait Detail: Send + Debug {
     /// The exchange in OpenTelemetry's words.
     fn describe(&self, exchange: &Exchange, scene: &Scene<'_>) -> Description;
+
+    /// The addresses that the exchange gave to a name, if that is what it was for.
+    fn names(&self) -> Option<Names<'_>> {
+        None
+    }
+}
+
+/// A name, and the addresses that it stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Names<'a> {
+    /// As it was asked for.
+    pub name: &'a str,
+    /// Each with the time for which it may be believed, seconds.
+    pub addresses: &'a [(IpAddr, u32)],
 }
 
 /// What is known of the connection that an exchange was on.

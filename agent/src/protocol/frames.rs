@@ -75,6 +75,26 @@ impl<'a> Input<'a> {
         }
     }
 
+    /// Passes up to `length` bytes that are no message's, for a protocol that follows contents of messages by itself: those
+    /// that were captured, and how many passed. Only while [`Frames::next`] would begin a message.
+    pub fn pass(&mut self, length: u64) -> (&'a [u8], u64) {
+        let data = self.data;
+        let passed = self.skip(length);
+        (&data[..data.len() - self.data.len()], passed)
+    }
+
+    /// Position of the next byte.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// When its bytes passed, and who moved them.
+    #[must_use]
+    pub fn at(&self) -> Moment {
+        self.at
+    }
+
     fn take(&mut self, length: usize) -> &'a [u8] {
         let (taken, rest) = self.data.split_at(length);
         self.data = rest;
@@ -337,11 +357,12 @@ impl Frames {
         matches!(self.state, State::Head | State::Body { .. }).then_some((self.begun, self.begun_at))
     }
 
-    /// Position before which no byte of this stream is worth copying; 0 if the next one is.
+    /// Position before which no byte of this stream is worth copying; 0 if the next one is. It is that of the message's last
+    /// byte: the segment with that one must be told, so that the message ends when it does and not when the next begins.
     #[must_use]
     pub fn quiet_until(&self) -> u64 {
         match self.state {
-            State::Body { end, wanted, cut } if cut || self.buffer.len() >= wanted => end,
+            State::Body { end, wanted, cut } if cut || self.buffer.len() >= wanted => end - 1,
             _ => 0,
         }
     }
@@ -459,7 +480,7 @@ mod tests {
     fn quiet() {
         let mut frames = Frames::new(false);
         assert_eq!(told(&mut frames, &[(4, b"\x20mab", true)]), []);
-        assert_eq!(frames.quiet_until(), 33);
+        assert_eq!(frames.quiet_until(), 32);
         assert_eq!(frames.under_way().map(|(_, position)| position), Some(0));
     }
 }

@@ -4,26 +4,35 @@
 //! knows of eBPF or of OTLP. Each protocol has a folder of its own and one line in [`Registry::new`]; it maps its own
 //! messages to attributes by the OpenTelemetry semantic conventions, so no other file knows its fields.
 
+pub mod cassandra;
 pub mod context;
+pub mod dns;
+pub mod dubbo;
 mod exchange;
 pub mod frames;
+mod grpc;
 pub mod http;
 pub mod http1;
+pub mod http2;
 mod instrument;
 pub mod kafka;
 pub mod mongodb;
 pub mod mysql;
 pub mod pairing;
 pub mod postgresql;
+pub mod redis;
 mod settings;
 pub mod sql;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
 pub mod text;
+pub mod thrift;
 mod unknown;
+pub mod zookeeper;
+pub mod websocket;
 
 pub use exchange::{
-    Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Outcome, Role, Scene, Signals,
+    Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Names, Outcome, Role, Scene, Signals,
     TraceParent, Transport, Unit, Value,
 };
 pub use instrument::{Instrument, Reading};
@@ -268,9 +277,17 @@ impl Registry {
         #[rustfmt::skip]
         let mut protocols: Vec<Arc<dyn Protocol>> = vec![
             Arc::new(http1::Http1::with(&http)),
+            Arc::new(dns::Dns),
+            Arc::new(http2::Http2::new(&http)),
             Arc::new(kafka::Kafka),
             Arc::new(mongodb::MongoDb::new(settings.database.statements)),
             Arc::new(mysql::Mysql::new(settings.database.statements)),
+            Arc::new(zookeeper::ZooKeeper::new(settings.database.statements)),
+            Arc::new(websocket::WebSocket),
+            Arc::new(cassandra::Cassandra::new(settings.database.statements)),
+            Arc::new(thrift::Thrift),
+            Arc::new(dubbo::Dubbo),
+            Arc::new(redis::Redis::new(settings.database.statements)),
             Arc::new(postgresql::Postgresql::new(settings.database.statements)),
         ];
         protocols.retain(|protocol| !settings.disabled.iter().any(|name| name == protocol.name()));

@@ -77,7 +77,7 @@ impl<D: Detail + 'static> InOrder<D> {
         self.waiting.get(index)
     }
 
-    /// The one whose response comes next.
+    /// As [`front`](Self::front), to be changed.
     pub fn front_mut(&mut self) -> Option<&mut Pending<D>> {
         self.waiting.front_mut()
     }
@@ -90,6 +90,17 @@ impl<D: Detail + 'static> InOrder<D> {
     /// Takes the one whose response has come.
     pub fn pop(&mut self) -> Option<Pending<D>> {
         self.waiting.pop_front()
+    }
+
+    /// Takes the first for which `is` holds: most often the next, unless responses may overtake each other.
+    pub fn take_first(&mut self, is: impl FnMut(&Pending<D>) -> bool) -> Option<Pending<D>> {
+        let index = self.waiting.iter().position(is)?;
+        self.waiting.remove(index)
+    }
+
+    /// All that wait, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Pending<D>> {
+        self.waiting.iter()
     }
 
     /// How many wait.
@@ -148,6 +159,12 @@ impl<K: Eq + Hash + Copy + Debug, D: Detail + 'static> ById<K, D> {
     /// Takes the one with this id.
     pub fn remove(&mut self, id: K) -> Option<Pending<D>> {
         self.waiting.remove(&id)
+    }
+
+    /// The id of the only one for whose id `holds` holds; `None` if there is none, or several.
+    pub fn only(&self, mut holds: impl FnMut(K) -> bool) -> Option<K> {
+        let mut found = self.waiting.keys().copied().filter(|id| holds(*id));
+        found.next().filter(|_| found.next().is_none())
     }
 
     /// How many wait.

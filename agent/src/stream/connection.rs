@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use remora_abi::maps::{Control, MODE_FRAMES, MODE_HEADS, MODE_OFF};
+use remora_abi::maps::{Control, MODE_FRAMES, MODE_HEADS, MODE_OFF, MODE_TURNS};
 use remora_abi::record::{
     AF_INET, AF_INET6, AMBIGUOUS, Close, END_OF_STREAM, OPEN_MIDSTREAM, Open, READ, ROLE_CLIENT, ROLE_SERVER,
     RUN_START, Segment,
@@ -12,10 +12,11 @@ use remora_abi::record::{
 use super::Counters;
 use super::inference::{Known, Outcome, Pending, Search, stream};
 use super::reorder::Reorder;
+use super::traffic::{Ended, Passed, Traffic};
 use crate::probes::Controls;
 use crate::protocol::{
     Chunk, End, Endpoint, Exchange, Interest, Moment, Parser, Registry, Rest, Role, Stream, Transport, Unit,
-    Upgrade,
+    Unknown, Upgrade,
 };
 
 /// What is known of a connection apart from its bytes.
@@ -33,6 +34,8 @@ pub struct Facts {
     pub transport: Transport,
     /// Which end this is: as the kernel saw it, or as the protocol tells.
     pub role: Option<Role>,
+    /// What it speaks, once that is known.
+    pub protocol: Option<&'static str>,
     /// Bytes passed before the first that is known.
     pub midstream: bool,
     /// Inode number of its network namespace, 0 if unknown.
@@ -41,9 +44,12 @@ pub struct Facts {
 
 /// Where a connection stands.
 enum Stage {
-    Searching(Search),
+    /// Its turns are kept meanwhile, in case that it is of no protocol that is known.
+    Searching(Search, Unknown),
     Parsing(Box<dyn Parser>),
-    /// Nothing is to be had of it.
+    /// Of no known protocol, or not readable.
+    Unknown(Box<Unknown>),
+    /// It is over.
     Off,
 }
 
@@ -55,6 +61,10 @@ pub struct Connection {
     /// Where the next byte of each stream is expected; `None` before the first.
     read: Option<u64>,
     written: Option<u64>,
+    /// What passed, and what of it has been told.
+    passed: Passed,
+    /// The end of the stream that this end reads was read, too.
+    read_to_end: bool,
     reorder: Reorder,
     control: Control,
     /// Who moved bytes last, and when.
@@ -97,12 +107,15 @@ impl Connection {
                 remote: endpoint(open, &open.remote, open.remote_port),
                 transport: Transport::Stream,
                 role,
+                protocol: None,
                 midstream: open.flags & OPEN_MIDSTREAM != 0,
                 namespace: open.namespace,
             },
-            stage: Stage::Searching(Search::default()),
+            stage: Stage::Searching(Search::default(), Unknown::default()),
             read: None,
             written: None,
+            passed: Passed::new(open.header.time, open.established),
+            read_to_end: false,
             reorder: Reorder::default(),
             control: Control { connection: open.connection, ..Control::default() },
             last: Moment { time: open.header.time, unit },
@@ -114,13 +127,16 @@ impl Connection {
 
     /// The next segment, in the order in which the kernel told them.
     pub fn segment(&mut self, segment: &Segment, payload: &[u8], room: &mut Room<'_>) {
-        if segment.direction == READ && self.reorder.must_wait(segment, self.seen_written()) {
+        // Where not all writes are told, it cannot be known whether a read's cause is still to come.
+        let all_told = !matches!(self.stage, Stage::Unknown(_)) && self.control.mode != MODE_TURNS;
+        if all_told && segment.direction == READ && self.reorder.must_wait(segment, self.seen_written()) {
             Counters::bump(&room.counters.held_segments, 1);
             self.reorder.hold(*segment, payload);
             return;
         }
         self.place(segment, payload, room);
-        self.release(segment.header.time, room);
+        let waits = !matches!(self.stage, Stage::Unknown(_));
+        self.release(if waits { segment.header.time } else { u64::MAX }, room);
     }
 
     /// How far the written stream has been seen; `None` if that is not known. A new connection of which nothing was written
@@ -157,6 +173,7 @@ impl Connection {
         let place = expected.unwrap_or(start);
         let end = segment.position + u64::from(segment.length);
         *expected = Some(place.max(end));
+        self.passed.add(reading, end.saturating_sub(place));
         if end <= place && segment.length > 0 {
             Counters::bump(&room.counters.overlap_bytes, u64::from(segment.length));
             return;
@@ -165,7 +182,7 @@ impl Connection {
         Counters::bump(&room.counters.overlap_bytes, overlap);
         let gap = segment.position.saturating_sub(place);
         if gap > 0 {
-            Counters::bump(&room.counters.gap_bytes, gap);
+            self.gap(gap, room);
             let chunk = Chunk { at, position: place, length: gap, bytes: &[], run_start: false };
             self.chunk(reading, &chunk, room);
         }
@@ -177,19 +194,35 @@ impl Connection {
             bytes: &payload[skipped..],
             run_start: segment.flags & RUN_START != 0,
         };
-        Counters::bump(&room.counters.gap_bytes, chunk.length.saturating_sub(chunk.bytes.len() as u64));
+        self.gap(chunk.length.saturating_sub(chunk.bytes.len() as u64), room);
         self.chunk(reading, &chunk, room);
+    }
+
+    /// So many bytes are missing, unless nobody asked for them.
+    fn gap(&self, bytes: u64, room: &Room<'_>) {
+        if self.control.mode != MODE_TURNS {
+            Counters::bump(&room.counters.gap_bytes, bytes);
+        }
     }
 
     /// Gives a chunk to the parser, or looks for the protocol in it.
     fn chunk(&mut self, reading: bool, chunk: &Chunk<'_>, room: &mut Room<'_>) {
         match &mut self.stage {
             Stage::Off => {}
+            Stage::Unknown(unknown) => {
+                if let Some(role) = self.facts.role {
+                    unknown.chunk(stream(role, reading), chunk, room.out);
+                }
+            }
             Stage::Parsing(parser) => {
                 parser.chunk(stream(self.facts.role.unwrap_or(Role::Client), reading), chunk, room.out);
                 self.follow(room);
             }
-            Stage::Searching(search) => {
+            Stage::Searching(search, unknown) => {
+                // Who asks is clear only if the kernel saw who connected.
+                if let Some(role) = self.facts.role {
+                    unknown.chunk(stream(role, reading), chunk, room.out);
+                }
                 let pending = Pending {
                     at: chunk.at,
                     position: chunk.position,
@@ -202,11 +235,11 @@ impl Connection {
                     Outcome::Unknown => {}
                     Outcome::Encrypted => {
                         Counters::bump(&room.counters.encrypted_connections, 1);
-                        self.off(room);
+                        self.unknown(Some("tls"), room);
                     }
                     Outcome::GivenUp => {
                         Counters::bump(&room.counters.unknown_protocol_connections, 1);
-                        self.off(room);
+                        self.unknown(None, room);
                     }
                     Outcome::Known(known) => self.parse(reading, known, room),
                 }
@@ -229,6 +262,7 @@ impl Connection {
         let midstream =
             self.facts.midstream || run.first().is_some_and(|first| first.position > 0) || other_before > 0;
         let mut parser = protocol.parser(midstream);
+        self.facts.protocol = Some(protocol.name());
         let before = before.iter().map(|chunk| (stream.other(), chunk));
         for (stream, chunk) in before.chain(run.iter().map(|chunk| (stream, chunk))) {
             let Pending { at, position, length, ref bytes, run_start } = *chunk;
@@ -242,7 +276,7 @@ impl Connection {
     fn upgrade(&mut self, mut upgrade: Upgrade, room: &mut Room<'_>) {
         let Some(mut parser) = room.registry.upgraded(&mut upgrade) else {
             Counters::bump(&room.counters.unknown_protocol_connections, 1);
-            self.off(room);
+            self.unknown(None, room);
             return;
         };
         for (stream, rest) in [Stream::ToServer, Stream::ToClient].into_iter().zip(&upgrade.rest) {
@@ -256,23 +290,50 @@ impl Connection {
     }
 
     fn stream_end(&mut self, reading: bool, at: Moment, room: &mut Room<'_>) {
+        self.read_to_end |= reading;
         if let Stage::Parsing(parser) = &mut self.stage {
             parser.stream_end(stream(self.facts.role.unwrap_or(Role::Client), reading), at, room.out);
             self.follow(room);
         }
     }
 
+    /// No parser wants it: what is left to be told is who speaks when, if it is known who asks, and how much.
+    fn unknown(&mut self, protocol: Option<&'static str>, room: &mut Room<'_>) {
+        self.settle(protocol, room);
+        self.follow(room);
+    }
+
+    fn settle(&mut self, protocol: Option<&'static str>, room: &mut Room<'_>) {
+        let mut unknown = match std::mem::replace(&mut self.stage, Stage::Off) {
+            Stage::Searching(_, unknown) => Box::new(unknown),
+            Stage::Unknown(unknown) => unknown,
+            Stage::Parsing(_) | Stage::Off => Box::default(),
+        };
+        self.facts.protocol = self.facts.protocol.or(protocol);
+        unknown.settle(self.facts.protocol, room.registry.network_spans, room.out);
+        self.stage = Stage::Unknown(unknown);
+    }
+
     /// Tells the kernel side what the parser wants to see, and counts what it lost.
     fn follow(&mut self, room: &mut Room<'_>) {
-        let Stage::Parsing(parser) = &mut self.stage else { return };
+        let parser: &mut dyn Parser = match &mut self.stage {
+            Stage::Parsing(parser) => parser.as_mut(),
+            Stage::Unknown(unknown) if self.facts.role.is_some() => unknown.as_mut(),
+            Stage::Unknown(_) => {
+                self.set(Control { connection: self.facts.id, mode: MODE_OFF, ..Control::default() }, room);
+                return;
+            }
+            Stage::Searching(..) | Stage::Off => return,
+        };
         room.counters.losses(&parser.take_losses());
         let (mode, budget, quiet_until) = match parser.interest() {
             Interest::Heads { budget, quiet_until } => (MODE_HEADS, budget, quiet_until),
             Interest::Frames { quiet_until } => (MODE_FRAMES, 0, quiet_until),
-            Interest::Nothing | Interest::Turns => {
-                self.off(room);
+            Interest::Nothing => {
+                self.unknown(None, room);
                 return;
             }
+            Interest::Turns => (MODE_TURNS, 0, [0; 2]),
             Interest::Upgraded => {
                 let upgrade = parser.take_upgrade();
                 self.upgrade(upgrade, room);
@@ -297,12 +358,6 @@ impl Connection {
         }
     }
 
-    fn off(&mut self, room: &Room<'_>) {
-        self.stage = Stage::Off;
-        self.reorder = Reorder::default();
-        self.set(Control { connection: self.facts.id, mode: MODE_OFF, ..Control::default() }, room);
-    }
-
     /// The kernel says that it is over. Bytes that had arrived before may still be read.
     pub fn close(&mut self, close: &Close) {
         self.closed.get_or_insert(*close);
@@ -323,11 +378,13 @@ impl Connection {
             self.finish(now, room);
             return true;
         }
-        if let Stage::Parsing(parser) = &mut self.stage
-            && parser.waiting()
-        {
-            parser.tick(now, room.out);
-            self.follow(room);
+        match &mut self.stage {
+            Stage::Parsing(parser) if parser.waiting() => {
+                parser.tick(now, room.out);
+                self.follow(room);
+            }
+            Stage::Unknown(unknown) if unknown.waiting() => unknown.tick(now, room.out),
+            _ => {}
         }
         false
     }
@@ -367,7 +424,15 @@ impl Connection {
         // The end of a stream takes one sequence number.
         let gap = position.saturating_sub(seen);
         if gap > 1 && gap < 1 << 31 {
-            Counters::bump(&room.counters.gap_bytes, gap);
+            self.gap(gap, room);
+            // The end of what was written takes a number if it was sent, of what was read if it was read.
+            let orderly = self.closed.is_some_and(|close| close.error == 0);
+            let ended = if reading { self.read_to_end } else { orderly };
+            self.passed.add(reading, gap - u64::from(ended));
+            if matches!(self.stage, Stage::Unknown(_)) {
+                // When they passed is not known.
+                return;
+            }
             let chunk = Chunk { at, position: seen, length: gap, bytes: &[], run_start: false };
             self.chunk(reading, &chunk, room);
         }
@@ -376,11 +441,32 @@ impl Connection {
     /// It is over: tells what was in flight.
     pub fn end(&mut self, time: u64, cause: End, room: &mut Room<'_>) {
         self.release(u64::MAX, room);
-        if let Stage::Parsing(parser) = &mut self.stage {
+        if let Stage::Searching(..) = self.stage {
+            // It ended before it was decided.
+            self.settle(None, room);
+        }
+        let parser: Option<&mut dyn Parser> = match &mut self.stage {
+            Stage::Parsing(parser) => Some(parser.as_mut()),
+            Stage::Unknown(unknown) => Some(unknown.as_mut()),
+            Stage::Searching(..) | Stage::Off => None,
+        };
+        if let Some(parser) = parser {
             parser.end(Moment { time, unit: self.last.unit }, cause, room.out);
             room.counters.losses(&parser.take_losses());
         }
         self.stage = Stage::Off;
+        let close = self.closed;
+        self.passed.end(Ended {
+            time: close.map_or(time, |close| close.header.time),
+            cause,
+            round_trip: close.map_or(0, |close| close.round_trip),
+            retransmits: close.map_or(0, |close| close.retransmits),
+        });
+    }
+
+    /// What passed on it since the last time that this was asked.
+    pub fn traffic(&mut self) -> Option<Traffic> {
+        self.passed.take(self.last.time)
     }
 
     /// Whether [`tick`](Self::tick) is of use.
@@ -388,7 +474,11 @@ impl Connection {
     pub fn waiting(&self) -> bool {
         self.closed.is_some()
             || !self.reorder.is_empty()
-            || matches!(&self.stage, Stage::Parsing(parser) if parser.waiting())
+            || match &self.stage {
+                Stage::Parsing(parser) => parser.waiting(),
+                Stage::Unknown(unknown) => unknown.waiting(),
+                Stage::Searching(..) | Stage::Off => false,
+            }
     }
 }
 

@@ -49,6 +49,7 @@ counters! {
     evicted_datagram_pairs: "Pairs of a UDP socket and a peer forgotten because there were too many.",
     unknown_protocol_sockets: "UDP sockets of no protocol that is known.",
     exchanges: "Exchanges that became spans.",
+    turns: "Turns on connections of unknown protocols, told in metrics only.",
     gap_bytes: "Bytes that passed unseen, or were not copied, between captured ones.",
     overlap_bytes: "Bytes seen twice, dropped.",
     held_segments: "Segments held back until their cause had been seen.",
@@ -61,6 +62,8 @@ counters! {
     unparsed_bytes: "Bytes that passed while a parser had lost its place.",
     unreadable_connections: "Connections that their protocol made unreadable: encrypted or compressed after its first messages.",
     over_limit: "Messages given up because a limit was reached.",
+    overflowed_readings: "Readings of metrics that went into an overflow set, because there were too many attribute sets.",
+    dropped_readings: "Readings of metrics that were dropped, because there was no room even for an overflow set.",
 }
 
 impl Counters {

@@ -86,7 +86,7 @@ impl Datagrams {
         let socket = self.sockets.entry(datagram.socket).or_default();
         socket.last = at.time;
         if readable && !self.pairs.contains_key(&key) {
-            if let Some((parser, role)) = infer(bytes, datagram.length, reading, room) {
+            if let Some((parser, role, protocol)) = infer(bytes, datagram.length, reading, room) {
                 socket.known = true;
                 Counters::bump(&room.counters.datagram_pairs, 1);
                 let facts = Facts {
@@ -96,6 +96,7 @@ impl Datagrams {
                     remote: Endpoint::Inet(remote),
                     transport: Transport::Datagram,
                     role: Some(role),
+                    protocol: Some(protocol),
                     midstream: false,
                     namespace: datagram.namespace,
                 };
@@ -175,6 +176,13 @@ impl Datagrams {
         self.sockets.retain(|_, socket| now.saturating_sub(socket.last) <= SILENCE);
     }
 
+    /// Whether something that the process asked is not answered yet.
+    #[must_use]
+    pub fn waits(&self, process: u32) -> bool {
+        let pairs = self.waiting.iter().filter_map(|key| self.pairs.get(key));
+        pairs.into_iter().any(|pair| pair.last.unit.process == process)
+    }
+
     /// A process ended at `time`: nobody waits any more for what it asked.
     pub fn process_gone(&mut self, process: u32, time: u64, room: &mut Room<'_>, sink: &mut dyn Sink) {
         let pairs = &mut self.pairs;
@@ -220,7 +228,6 @@ impl Pair {
     /// Hands on what the parser has told.
     fn tell(&mut self, room: &mut Room<'_>, sink: &mut dyn Sink) {
         room.counters.losses(&self.parser.take_losses());
-        Counters::bump(&room.counters.exchanges, room.out.len() as u64);
         for exchange in room.out.drain(..) {
             let number = self.exchanges;
             self.exchanges += 1;
@@ -234,8 +241,13 @@ impl Pair {
     }
 }
 
-/// The parser of the protocol that a datagram is of, and which end this one is.
-fn infer(bytes: &[u8], length: u32, reading: bool, room: &Room<'_>) -> Option<(Box<dyn Parser>, Role)> {
+/// The parser of the protocol that a datagram is of, which end this one is, and the protocol's name.
+fn infer(
+    bytes: &[u8],
+    length: u32,
+    reading: bool,
+    room: &Room<'_>,
+) -> Option<(Box<dyn Parser>, Role, &'static str)> {
     let run = Run { bytes, passed: u64::from(length), opening: true, stream: None };
     room.registry.infer_datagram(&run).find_map(|(protocol, inference)| {
         let Inference::Yes(stream) = inference else { return None };
@@ -243,7 +255,7 @@ fn infer(bytes: &[u8], length: u32, reading: bool, room: &Room<'_>) -> Option<(B
             (Stream::ToServer, true) | (Stream::ToClient, false) => Role::Server,
             (Stream::ToServer, false) | (Stream::ToClient, true) => Role::Client,
         };
-        Some((protocol.datagram_parser()?, role))
+        Some((protocol.datagram_parser()?, role, protocol.name()))
     })
 }
 

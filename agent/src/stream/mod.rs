@@ -12,8 +12,10 @@ mod inference_matrix;
 mod reorder;
 mod shard;
 mod shards;
+mod traffic;
 
 pub use connection::{Connection, Facts};
 pub use counters::{Counters, Snapshot};
 pub use shard::{Limits, Shard, Sink, Told};
 pub use shards::Shards;
+pub use traffic::{Ended, Traffic};

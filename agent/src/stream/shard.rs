@@ -10,6 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::connection::{Connection, Facts, Room};
 use super::counters::Counters;
 use super::datagrams::Datagrams;
+use super::traffic::Traffic;
 use crate::capture::Record;
 use crate::probes::Controls;
 use crate::protocol::{End, Exchange, Registry};
@@ -29,8 +30,14 @@ pub struct Told<'a> {
 pub trait Sink: Send {
     /// The next exchange.
     fn tell(&mut self, told: Told<'_>);
-    /// All that has gathered goes on its way.
-    fn flush(&mut self);
+    /// What passed on a connection since the last time.
+    fn traffic(&mut self, connection: &Facts, traffic: &Traffic);
+    /// Whether the traffic of the connections that are open is to be told before the next [`turn`](Sink::turn).
+    fn due(&self, now: u64) -> bool;
+    /// The time has come to `now` (`CLOCK_MONOTONIC`, nanoseconds): all that has gathered goes on its way.
+    fn turn(&mut self, now: u64);
+    /// The end, likewise.
+    fn finish(&mut self, now: u64);
 }
 
 /// Bounds of a shard.
@@ -127,6 +134,8 @@ impl Shard {
                         }
                     }
                     self.gone.push((exit.header.time, exit.process));
+                } else if self.datagrams.waits(exit.process) {
+                    self.gone.push((exit.header.time, exit.process));
                 }
             }
             _ => {}
@@ -145,13 +154,15 @@ impl Shard {
             out: &mut self.out,
         };
         let over = work(connection, &mut room);
-        Counters::bump(&self.counters.exchanges, self.out.len() as u64);
         for exchange in self.out.drain(..) {
             let number = connection.exchanges;
             connection.exchanges += 1;
             self.sink.tell(Told { exchange, connection: &connection.facts, number });
         }
         if over {
+            if let Some(traffic) = connection.traffic() {
+                self.sink.traffic(&connection.facts, &traffic);
+            }
             entry.remove();
             self.waiting.remove(&id);
         } else if connection.waiting() {
@@ -213,7 +224,19 @@ impl Shard {
             self.last_sweep = now;
             self.sweep(now);
         }
-        self.sink.flush();
+        if self.sink.due(now) {
+            self.traffic();
+        }
+        self.sink.turn(now);
+    }
+
+    /// Tells what passed on all connections.
+    fn traffic(&mut self) {
+        for connection in self.connections.values_mut() {
+            if let Some(traffic) = connection.traffic() {
+                self.sink.traffic(&connection.facts, &traffic);
+            }
+        }
     }
 
     fn tick(&mut self, now: u64) {
@@ -287,6 +310,6 @@ impl Shard {
                 true
             });
         }
-        self.sink.flush();
+        self.sink.finish(now);
     }
 }

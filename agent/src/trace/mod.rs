@@ -6,4 +6,4 @@ mod spans;
 
 pub use ids::Ids;
 pub use otlp::{SCHEMA, attributes, resource};
-pub use spans::Spans;
+pub use spans::{Context, Described, Spans};

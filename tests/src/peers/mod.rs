@@ -1,7 +1,12 @@
 //! Real servers of the protocols under test, each started in a test's own namespace and folder.
 
+pub mod cassandra;
+pub mod dns;
+pub mod kafka;
 pub mod mongodb;
+pub mod redis;
 pub mod postgresql;
+pub mod zookeeper;
 
 use std::path::PathBuf;
 

@@ -35,7 +35,18 @@ const DEBIAN: &[(&str, &[&str])] = &[
 ];
 
 /// Python packages: `name==version`.
-const PYTHON: &[&str] = &[];
+const PYTHON: &[&str] = &["grpcio==1.85.1", "websockets==17.4"];
+const PYTHON: &[&str] = &[
+    "redis==6.4.0",
+    "pymemcache==4.0.0",
+    "python-binary-memcached==0.31.4",
+    "nats-py==2.11.0",
+    "confluent-kafka==2.16.1",
+    "kafka-python==3.0.12",
+    "kazoo==2.11.0",
+];
+const PYTHON: &[&str] =
+    &["redis==6.4.0", "pymemcache==4.0.0", "python-binary-memcached==0.31.4", "nats-py==2.11.0"];
 
 /// Node packages: `name@version`.
 const NODE: &[&str] = &[];

@@ -5,7 +5,7 @@
 //! - A Produce is a producer's `send`, a Fetch that brought records a consumer's `receive`, an OffsetCommit settles;
 //!   every other API is a client's call by its name, and to the broker all of them are.
 //! - A Fetch waits at the broker until there are records, or for as long as the consumer allows. One that ended without
-//!   is no operation on messages: its duration counts nowhere.
+//!   is no operation on messages: it is counted (`remora.kafka.empty_fetches`), and becomes no span.
 //! - A destination and a partition are told if there is exactly one.
 //! - A group's coordinator answers `MEMBER_ID_REQUIRED` and `REBALANCE_IN_PROGRESS` as steps of every rebalance: told as
 //!   `remora.kafka.signal`, no error.
@@ -19,7 +19,8 @@ use super::summary::{Summary, Topic};
 use super::topics::{self, Id, Topics};
 use super::{errors, instruments};
 use crate::protocol::{
-    Attribute, Description, Detail, Exchange, Kind, Outcome, Role, Scene, TraceParent, Value,
+    Attribute, Description, Detail, Exchange, Kind, Outcome, Role, Scene, Signals, TraceParent, Value,
+    context, text,
 };
 
 /// Longest group id that is kept. Bytes.
@@ -93,10 +94,10 @@ impl Kafka {
             one_way: produce && summary.acks == Some(0),
             api: header.api,
             client,
-            group: summary.group().map(|group| text(group, MAX_GROUP)),
+            group: summary.group().map(|group| text::bounded(group, MAX_GROUP)),
             acks: summary.acks,
             follower: summary.follower,
-            mechanism: summary.mechanism.map(|mechanism| text(mechanism, MAX_MECHANISM)),
+            mechanism: summary.mechanism.map(|mechanism| text::bounded(mechanism, MAX_MECHANISM)),
             committed: summary.committed,
             ..Self::default()
         };
@@ -136,6 +137,13 @@ impl Kafka {
             api::FETCH | api::SHARE_FETCH => self.fetched(summary, whole, known),
             _ => {}
         }
+    }
+
+    /// A response to Fetch passed, and it is not known whether there were records in it.
+    pub fn lacks_records(&self) -> bool {
+        matches!(self.key, api::FETCH | api::SHARE_FETCH)
+            && self.fetched == Fetched::Unknown
+            && self.error.is_none()
     }
 
     /// The response tells which of the topics that were asked for there were records of; what is cut off, not how many.
@@ -185,6 +193,15 @@ impl Kafka {
             (api::FETCH | api::SHARE_FETCH, Fetched::Nothing) => instruments::WAITED,
             (api::FETCH | api::SHARE_FETCH, Fetched::Records) if !self.follower => instruments::RECEIVED,
             _ => instruments::OTHER,
+        }
+    }
+
+    /// A long poll that found nothing is one of many, and tells of nobody's work.
+    fn signals(&self) -> Signals {
+        if self.fetched == Fetched::Nothing && self.error.is_none() {
+            Signals::Metrics
+        } else {
+            Signals::SpanAndMetrics
         }
     }
 
@@ -309,7 +326,7 @@ impl Detail for Kafka {
             parent: self.parent.clone(),
             kind: operation.map_or(Kind::ByRole, |(_, _, kind)| kind),
             instruments: self.instruments(),
-            ..Description::default()
+            signals: self.signals(),
         }
     }
 }
@@ -318,23 +335,11 @@ impl Detail for Kafka {
 fn named(topic: Topic<'_>, known: &Topics) -> Option<Named> {
     match topic {
         Topic { name: Some(name), .. } if !name.is_empty() => {
-            Some(Named::Name(Arc::from(&*text(name, topics::MAX_NAME))))
+            Some(Named::Name(Arc::from(text::bounded(name, topics::MAX_NAME))))
         }
         Topic { id: Some(id), .. } if id != Id::default() => {
             Some(known.name(&id).map_or(Named::Id(id), Named::Name))
         }
         _ => None,
-    }
-}
-
-/// Text, at most `limit` bytes of it.
-fn text(bytes: &[u8], limit: usize) -> Box<str> {
-    String::from_utf8_lossy(&bytes[..bytes.len().min(limit)]).into_owned().into_boxed_str()
-}
-
-// Until the shared module is there.
-mod context {
-    pub fn parent(_parent: &[u8], _state: Option<&[u8]>) -> Option<crate::protocol::TraceParent> {
-        None
     }
 }

@@ -88,8 +88,11 @@ impl MongoParser {
             }
         } else {
             self.announced = more.then_some(header.id);
-            let outcome = if known { Outcome::Complete } else { Outcome::ResponseLost };
-            pending.tell(frame.end.time, outcome, out);
+            if known {
+                pending.tell(frame.end.time, Outcome::Complete, out);
+            } else {
+                self.lost(pending, frame.end.time, out);
+            }
         }
         self.settle(order, frame.start.time, out);
     }

@@ -66,8 +66,8 @@ pub(super) enum Role {
 
 use Answer::{Aggregate, Any, Integer, Status, StatusOrText, Text};
 use Role::{
-    Container, Discard, Exec, Monitor, Multi, Plain, Procedure, Replica, Reset, Secret, Select, Subscribe, Sync,
-    Unsubscribe,
+    Container, Discard, Exec, Monitor, Multi, Plain, Procedure, Replica, Reset, Secret, Select, Subscribe,
+    Sync, Unsubscribe,
 };
 
 const fn row(name: &'static str, arity: i8, answer: Answer, role: Role) -> Command {

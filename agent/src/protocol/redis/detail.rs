@@ -11,7 +11,8 @@
 use std::borrow::Cow;
 
 use crate::protocol::{
-    Attribute, Description, Detail, Exchange, Instrument, Kind, Outcome, Reading, Role, Scene, Statements, Value,
+    Attribute, Description, Detail, Exchange, Instrument, Kind, Outcome, Reading, Role, Scene, Statements,
+    Value,
 };
 
 use super::commands::Command;
@@ -56,6 +57,9 @@ static CONSUMED: Instrument = Instrument {
     reading: Reading::One,
     keys: &["messaging.system", "messaging.operation.name", "server.address", "server.port"],
 };
+
+static COMMANDS: &[&Instrument] = &[&CLIENT_DURATION, &SERVER_DURATION];
+static MESSAGES: &[&Instrument] = &[&CONSUMED];
 
 /// A command and, later, its reply.
 #[derive(Debug)]
@@ -180,7 +184,7 @@ impl Detail for RedisDetail {
             name: operation.into_owned(),
             attributes: out,
             error,
-            instruments: &[&CLIENT_DURATION, &SERVER_DURATION],
+            instruments: COMMANDS,
             ..Description::default()
         }
     }
@@ -244,7 +248,7 @@ impl Detail for MessageDetail {
             name: name.to_owned(),
             attributes: out,
             kind,
-            instruments: &[&CONSUMED],
+            instruments: MESSAGES,
             ..Description::default()
         }
     }

@@ -14,9 +14,7 @@
 
 use crate::protocol::frames::Input;
 use crate::protocol::pairing::{InOrder, Pending};
-use crate::protocol::{
-    Chunk, End, Exchange, Interest, Losses, Moment, Outcome, Parser, Statements, Stream,
-};
+use crate::protocol::{Chunk, End, Exchange, Interest, Losses, Moment, Outcome, Parser, Statements, Stream};
 
 use super::commands::{Answer, Role};
 use super::detail::{MessageDetail, RedisDetail};
@@ -217,8 +215,8 @@ impl RedisParser {
             self.losses.unpaired_requests += self.uncounted;
             self.uncounted = 0;
             self.losses.unpaired_requests += self.pending.tell_all(start, Outcome::ResponseLost, out);
-            if self.selects > 0 {
-                (self.namespace, self.selects) = (None, 0);
+            if self.selects > 0 || self.selecting.is_some() {
+                (self.namespace, self.selecting, self.selects) = (None, None, 0);
             }
             self.commands_lost = self.commands_lost.filter(|&since| since > start);
         }
@@ -232,6 +230,10 @@ impl RedisParser {
         self.resp3 |= matches!(reply.kind, b'>' | b'%' | b'~' | b'_' | b',' | b'#' | b'(' | b'=' | b'!');
         if self.is_push(&reply) {
             self.push(&reply, out);
+            return;
+        }
+        if reply.word == Some(Word::Replica) {
+            self.become_feed();
             return;
         }
         if self.replies_lost.is_some() {
@@ -248,10 +250,6 @@ impl RedisParser {
             self.shared |= self.commands_lost.is_none();
             return;
         };
-        if reply.word == Some(Word::Replica) {
-            self.become_feed();
-            return;
-        }
         if !fits(&pending.detail, &reply) {
             self.losses.resynchronised += 1;
             self.losses.unpaired_requests += 1;
@@ -305,14 +303,14 @@ impl RedisParser {
     }
 
     /// Not the reply to a command. In RESP2, only the words of an array tell.
-    fn is_push(&mut self, reply: &Reply) -> bool {
+    fn is_push(&self, reply: &Reply) -> bool {
         if reply.kind == b'>' {
             return true;
         }
         if self.resp3 || reply.kind != b'*' || reply.null {
             return false;
         }
-        let front = self.pending.front_mut().and_then(|pending| pending.detail.command);
+        let front = self.pending.front().and_then(|pending| pending.detail.command);
         match reply.word {
             Some(Word::Message) => self.subscriptions.any().unwrap_or_else(|| {
                 front.is_none_or(|command| matches!(command.role, Role::Subscribe | Role::Unsubscribe))
@@ -331,7 +329,13 @@ impl RedisParser {
             Some(Word::Message) => {
                 let detail = Box::new(MessageDetail { length: reply.length });
                 let end = reply.end.time;
-                out.push(Exchange { start: reply.start, first_byte: None, end, outcome: Outcome::Complete, detail });
+                out.push(Exchange {
+                    start: reply.start,
+                    first_byte: None,
+                    end,
+                    outcome: Outcome::Complete,
+                    detail,
+                });
                 return;
             }
             Some(Word::Subscribed(kind)) => (kind, Role::Subscribe),
@@ -365,9 +369,9 @@ impl RedisParser {
         self.pending = InOrder::new(0);
     }
 
-    fn is_syncing(&mut self) -> bool {
+    fn is_syncing(&self) -> bool {
         self.pending
-            .front_mut()
+            .front()
             .is_some_and(|front| front.detail.command.is_some_and(|command| command.role == Role::Sync))
     }
 }
@@ -379,7 +383,9 @@ impl Parser for RedisParser {
         let mut input = Input::new(chunk);
         match stream {
             Stream::ToServer => {
-                while !self.over && let Some(event) = self.requests.next(&mut input) {
+                while !self.over
+                    && let Some(event) = self.requests.next(&mut input)
+                {
                     match event {
                         request::Event::Request(request) => self.request(request, out),
                         request::Event::Lost => {
@@ -398,7 +404,12 @@ impl Parser for RedisParser {
                 match self.replies.next(&mut input, sync) {
                     None => break,
                     Some(reply::Event::Reply(reply)) => self.reply(reply, out),
-                    Some(reply::Event::Lost) => self.replies_lost = Some(chunk.at.time),
+                    Some(reply::Event::Lost) => {
+                        self.replies_lost = Some(chunk.at.time);
+                        if self.subscriptions.any() != Some(false) {
+                            self.subscriptions = Subscriptions::new(true);
+                        }
+                    }
                 }
             },
         }
@@ -438,9 +449,9 @@ impl Parser for RedisParser {
     fn interest(&self) -> Interest {
         match self.over {
             true => Interest::Nothing,
-            false => Interest::Frames {
-                quiet_until: [self.requests.quiet_until(), self.replies.quiet_until()],
-            },
+            false => {
+                Interest::Frames { quiet_until: [self.requests.quiet_until(), self.replies.quiet_until()] }
+            }
         }
     }
 

@@ -293,7 +293,9 @@ mod tests {
 
     #[test]
     fn inline_words() {
-        let split = |line: &str| words(line.as_bytes()).map(|w| String::from_utf8_lossy(w).into_owned()).collect::<Vec<_>>();
+        let split = |line: &str| {
+            words(line.as_bytes()).map(|w| String::from_utf8_lossy(w).into_owned()).collect::<Vec<_>>()
+        };
         assert_eq!(split("SET key value\r\n"), ["SET", "key", "value"]);
         assert_eq!(split("  set  \"a \\\" b\" 'c d' e\"f g\"h\n"), ["set", "a \\\" b", "c d", "e\"f g\"h"]);
         assert_eq!(split("\r\n"), Vec::<String>::new());

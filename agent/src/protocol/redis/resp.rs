@@ -90,9 +90,10 @@ fn line(bytes: &[u8], most: usize, wanted: usize) -> Measure {
 /// A string: header, data, CRLF. `data` bytes of the data are read.
 fn bulk(bytes: &[u8], data: usize) -> Measure {
     match header(bytes) {
-        Header::Line(Count::Of(length), header) => {
-            Measure::Message { length: header as u64 + length + 2, wanted: header + data.min(length as usize) }
-        }
+        Header::Line(Count::Of(length), header) => Measure::Message {
+            length: header as u64 + length + 2,
+            wanted: header + data.min(length as usize),
+        },
         Header::Line(_, header) if bytes[0] == b'$' => whole(header),
         Header::Line(..) | Header::Foreign => Measure::Foreign,
         Header::More => Measure::More,
@@ -131,12 +132,10 @@ impl Framing for Requests {
                 measure => measure,
             },
             (b'*', false) => aggregate(bytes),
-            (b'\r' | b'\n' | b' ' | b'a'..=b'z' | b'A'..=b'Z', false) => {
-                match memchr::memchr(b'\n', bytes) {
-                    Some(end) => Measure::Message { length: end as u64 + 1, wanted: 1024 },
-                    None => Measure::More,
-                }
-            }
+            (b'\r' | b'\n' | b' ' | b'a'..=b'z' | b'A'..=b'Z', false) => match memchr::memchr(b'\n', bytes) {
+                Some(end) => Measure::Message { length: end as u64 + 1, wanted: 1024 },
+                None => Measure::More,
+            },
             _ => Measure::Foreign,
         }
     }
@@ -284,7 +283,8 @@ mod tests {
         for more in ["$", "$1", "$12\r", "$-", "$-1\r", "*?", "$123456789012345"] {
             assert_eq!(header(more.as_bytes()), Header::More, "{more}");
         }
-        for foreign in ["$\r\n", "$1\n", "$1x", "$-2\r\n", "$1\rx", "*??", "$1234567890123456\r\n", "$+1\r\n"] {
+        for foreign in ["$\r\n", "$1\n", "$1x", "$-2\r\n", "$1\rx", "*??", "$1234567890123456\r\n", "$+1\r\n"]
+        {
             assert_eq!(header(foreign.as_bytes()), Header::Foreign, "{foreign}");
         }
     }

@@ -1,4 +1,4 @@
-//! MongoDB: conversations in any pieces, with any gaps.
+//! HTTP/2, HPACK and gRPC: conversations in any pieces, with any gaps.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -8,6 +8,8 @@ use libfuzzer_sys::fuzz_target;
 #[path = "../../agent/src/protocol/mod.rs"]
 mod protocol;
 
+use protocol::http::{Settings, Shared};
+
 fuzz_target!(|bytes: &[u8]| {
-    protocol::testing::fuzz::drive(&protocol::mongodb::MongoDb::new(Default::default()), bytes);
+    protocol::testing::fuzz::drive(&protocol::http2::Http2::new(&Shared::new(Settings::default(), true)), bytes);
 });
