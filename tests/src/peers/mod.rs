@@ -4,8 +4,9 @@ pub mod cassandra;
 pub mod dns;
 pub mod kafka;
 pub mod mongodb;
-pub mod redis;
+pub mod mysql;
 pub mod postgresql;
+pub mod redis;
 pub mod zookeeper;
 
 use std::path::PathBuf;

@@ -48,7 +48,8 @@ fn rounds(spans: &Selection<'_>, rounds: usize, late: bool) {
         let unknown = spans.clone().with("remora.statement", "unknown").exactly(2 * rounds);
         let _ = unknown.each_has("db.response.returned_rows", 1).none_has("db.query.text");
     }
-    let series = prepared.with("db.query.text", "select $1::int from generate_series(?, $2) g left join orders on ?");
+    let series =
+        prepared.with("db.query.text", "select $1::int from generate_series(?, $2) g left join orders on ?");
     let rows = series
         .exactly(3 * rounds)
         .iter()
@@ -287,7 +288,9 @@ fn recorded_and_lost() {
         .replay();
     let told: Vec<String> = lossy
         .client(PORT)
-        .filter("known", |span| ["remora.outcome", "remora.statement"].iter().all(|key| span.get(key).is_none()))
+        .filter("known", |span| {
+            ["remora.outcome", "remora.statement"].iter().all(|key| span.get(key).is_none())
+        })
         .iter()
         .map(|span| span.essence())
         .collect();
@@ -297,5 +300,6 @@ fn recorded_and_lost() {
         let at = at.unwrap_or_else(|| panic!("told, but not of the whole recording: {essence}"));
         let _ = expected.swap_remove(at);
     }
-    assert!(expected.len() <= 8, "{expected:#?}");
+    let (all, left) = (whole.client(PORT).len(), lossy.client(PORT).len());
+    assert!(left < all && left + 10 > all, "{left} of {all}");
 }

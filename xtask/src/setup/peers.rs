@@ -31,22 +31,27 @@ const DEBIAN: &[(&str, &[&str])] = &[
     ("/usr/bin/h2load", &["nghttp2-client"]),
     ("/usr/bin/etcd", &["etcd-server", "etcd-client"]),
     ("/usr/share/zookeeper/bin/zkServer.sh", &["zookeeperd"]),
+    ("/usr/bin/sysbench", &["sysbench"]),
     ("/usr/bin/mvn", &["maven", "default-jdk-headless"]),
 ];
 
 /// Python packages: `name==version`.
-const PYTHON: &[&str] = &["grpcio==1.85.1", "websockets==17.4"];
+#[rustfmt::skip]
 const PYTHON: &[&str] = &[
-    "redis==6.4.0",
-    "pymemcache==4.0.0",
-    "python-binary-memcached==0.31.4",
-    "nats-py==2.11.0",
     "confluent-kafka==2.16.1",
+    "grpcio==1.85.1",
     "kafka-python==3.0.12",
     "kazoo==2.11.0",
+    "mysql-connector-python==26.10.0",
+    "nats-py==2.11.0",
+    "psycopg2-binary==2.9.13",
+    "psycopg[binary]==3.3.9",
+    "pymemcache==4.0.0",
+    "PyMySQL==1.2.4",
+    "python-binary-memcached==0.31.4",
+    "redis==6.4.0",
+    "websockets==17.4",
 ];
-const PYTHON: &[&str] =
-    &["redis==6.4.0", "pymemcache==4.0.0", "python-binary-memcached==0.31.4", "nats-py==2.11.0"];
 
 /// Node packages: `name@version`.
 const NODE: &[&str] = &[];
