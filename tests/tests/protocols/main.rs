@@ -3,13 +3,24 @@
 
 mod cassandra;
 mod dns;
+mod amqp;
+mod cassandra;
+mod dns;
+mod dubbo;
+mod fastcgi;
 mod grpc;
 mod http;
 mod http2;
 mod kafka;
+mod memcached;
 mod mongodb;
 mod mysql;
 mod postgresql;
 mod redis;
+mod mqtt;
+mod nats;
+mod postgresql;
+mod redis;
+mod thrift;
 mod websocket;
 mod zookeeper;

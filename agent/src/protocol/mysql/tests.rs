@@ -438,3 +438,14 @@ fn inference() {
         assert!(!matches!(infer(other), Inference::Yes(_) | Inference::Likely(_)), "{other:?}");
     }
 }
+
+#[test]
+fn recorded() {
+    for conversation in Conversation::recorded(Some("mysql")) {
+        checks::every_split(&protocol(), &conversation);
+        checks::every_prefix(&protocol(), &conversation);
+        checks::every_late_start(&protocol(), &conversation, same);
+        checks::every_gap(&protocol(), &conversation, same);
+    }
+    checks::garbage(&protocol(), &Conversation::recorded(Some("mysql")));
+}
