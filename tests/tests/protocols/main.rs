@@ -1,8 +1,6 @@
 //! Each protocol with the programs that really speak it: the agent first, the agent in the middle of open connections, and
 //! bytes missing.
 
-mod cassandra;
-mod dns;
 mod amqp;
 mod cassandra;
 mod dns;
@@ -14,10 +12,8 @@ mod http2;
 mod kafka;
 mod memcached;
 mod mongodb;
-mod mysql;
-mod postgresql;
-mod redis;
 mod mqtt;
+mod mysql;
 mod nats;
 mod postgresql;
 mod redis;

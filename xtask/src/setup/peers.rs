@@ -36,7 +36,6 @@ const DEBIAN: &[(&str, &[&str])] = &[
     ("/usr/bin/thrift", &["thrift-compiler"]),
 ];
 
-/// Python packages: `name==version`.
 /// Python packages: `name==version`, one a line.
 #[rustfmt::skip]
 const PYTHON: &[&str] = &[
@@ -44,14 +43,6 @@ const PYTHON: &[&str] = &[
     "grpcio==1.85.1",
     "kafka-python==3.0.12",
     "kazoo==2.11.0",
-    "mysql-connector-python==26.10.0",
-    "nats-py==2.11.0",
-    "psycopg2-binary==2.9.13",
-    "psycopg[binary]==3.3.9",
-    "pymemcache==4.0.0",
-    "PyMySQL==1.2.4",
-    "python-binary-memcached==0.31.4",
-    "redis==6.4.0",
     "nats-py==2.11.0",
     "paho-mqtt==2.2.0",
     "pika==1.4.4",
@@ -65,6 +56,7 @@ const PYTHON: &[&str] = &[
     "scylla-driver==3.29.12",
     "thrift==0.25.0",
     "websockets==17.4",
+    "mysql-connector-python==26.10.0",
 ];
 
 /// Node packages: `name@version`.
