@@ -1,10 +1,18 @@
 //! Real servers of the protocols under test, each started in a test's own namespace and folder.
 
+pub mod amqp;
 pub mod cassandra;
 pub mod dns;
+pub mod dubbo;
+pub mod fastcgi;
 pub mod kafka;
+pub mod memcached;
 pub mod mongodb;
+pub mod mqtt;
+pub mod nats;
+pub mod postgresql;
 pub mod redis;
+pub mod thrift;
 pub mod zookeeper;
 
 use std::path::PathBuf;
