@@ -5,7 +5,6 @@ pub mod dns;
 pub mod dubbo;
 pub mod kafka;
 pub mod mongodb;
-pub mod mongodb;
 pub mod redis;
 pub mod thrift;
 
