@@ -10,7 +10,8 @@ pub const MODE_HEADS: u32 = 1;
 pub const MODE_FRAMES: u32 = 2;
 /// [`Control::mode`]: nothing is copied and nothing reported but the end.
 pub const MODE_OFF: u32 = 3;
-/// [`Control::mode`]: only each change of direction is reported, by the first segment of the new run, and nothing copied.
+/// [`Control::mode`]: only each change of direction is reported, by the first segment of the new run, and a stream's
+/// end; nothing is copied.
 pub const MODE_TURNS: u32 = 4;
 
 /// What user space wants of a connection: one entry of a memory-mapped array, at
@@ -88,6 +89,14 @@ pub struct Connection {
     pub opened: u8,
     /// 1 if this connection is the agent's own, or otherwise not to be looked at; [`OWN_CONNECTING`].
     pub ignored: u8,
+    /// The process that was asked about last.
+    pub process: u32,
+    /// The state of the table of processes then.
+    pub generation: u32,
+    /// What it said: [`Process::goid_offset`].
+    pub goid_offset: u32,
+    /// Unused, 0.
+    pub reserved: u32,
 }
 
 /// [`Connection::ignored`]: the agent's own, and user space is to be told its addresses as soon as they are known.
@@ -178,7 +187,7 @@ pub mod calls {
 plain! {
     Control = 32,
     Stream = 16,
-    Connection = 64,
+    Connection = 80,
     DatagramSocket = 24,
     Sender = 32,
     Batch = 16,

@@ -20,8 +20,8 @@ mod protocol;
 use protocol::http::Settings;
 use protocol::http1::Http1;
 use protocol::{
-    Chunk, End, Endpoint, Exchange, Inference, Moment, Outcome, Parser, Protocol, Role, Scene, Stream, Unit,
-    Value,
+    Chunk, End, Endpoint, Exchange, Inference, Moment, Outcome, Parser, Protocol, Role, Run, Scene, Stream,
+    Unit, Value,
 };
 
 /// The input, byte by byte; zeros when it is used up.
@@ -233,7 +233,9 @@ fn garbage(input: &mut Input<'_>) {
             _ => {
                 let length = usize::from(input.byte());
                 let bytes = input.bytes(length);
-                if let Inference::Yes(_) = HTTP.infer(bytes) {
+                let passed = bytes.len() as u64;
+                let run = Run { bytes, passed, opening: false, stream: None };
+                if let Inference::Yes(_) = HTTP.infer(&run) {
                     assert!(bytes.windows(7).any(|window| window == b"HTTP/1.") || bytes.len() >= 64);
                 }
                 c.chunk(stream, bytes, 0, flags & 16 != 0);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
-use crate::{Coverage, Netns, Place, Program, Running, Span, Spans, repository};
+use crate::{Coverage, Metrics, Netns, Place, Program, Running, Span, Spans, repository};
 
 /// How long the agent may take to end once it is told to.
 const STOP: Duration = Duration::from_secs(2);
@@ -66,6 +66,13 @@ impl AgentBuilder {
     #[must_use]
     pub fn arg(mut self, argument: impl AsRef<std::ffi::OsStr>) -> Self {
         self.program = self.program.arg(argument);
+        self
+    }
+
+    /// More arguments.
+    #[must_use]
+    pub fn args<A: AsRef<std::ffi::OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.program = self.program.args(arguments);
         self
     }
 
@@ -184,11 +191,13 @@ impl Spans {
 fn parse(output: &str, log: String) -> Spans {
     let mut spans = Vec::new();
     let mut coverage = Coverage::default();
+    let mut metrics = Metrics::default();
     for line in output.lines() {
         let request: Json = serde_json::from_str(line)
             .unwrap_or_else(|error| panic!("standard output has a line that is not JSON ({error}): {line}"));
         Span::parse(&request, &mut spans).unwrap_or_else(|error| panic!("bad span: {error}"));
         coverage.parse(&request).unwrap_or_else(|error| panic!("bad metric: {error}"));
+        metrics.parse(&request).unwrap_or_else(|error| panic!("bad metric: {error}"));
     }
-    Spans::new(spans, coverage, log)
+    Spans::new(spans, coverage, metrics, log)
 }

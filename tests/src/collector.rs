@@ -10,7 +10,7 @@ use std::time::Duration;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 
-use crate::{Coverage, Netns, Place, Running, Span, repository};
+use crate::{Coverage, Metrics, Netns, Place, Running, Span, repository};
 
 /// What a [`Collector`] does with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,7 @@ struct State {
     then: Answer,
     deliveries: Vec<Delivery>,
     coverage: Coverage,
+    metrics: Metrics,
     connections: Vec<TcpStream>,
     faults: Vec<String>,
 }
@@ -65,6 +66,7 @@ impl Collector {
             then,
             deliveries: Vec::new(),
             coverage: Coverage::default(),
+            metrics: Metrics::default(),
             connections: Vec::new(),
             faults: Vec::new(),
         }));
@@ -107,6 +109,12 @@ impl Collector {
     #[must_use]
     pub fn coverage(&self) -> Coverage {
         lock(&self.state).coverage.clone()
+    }
+
+    /// The services' metrics, likewise.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        lock(&self.state).metrics.clone()
     }
 }
 
@@ -192,7 +200,8 @@ fn read(state: &mut State, traces: bool, body: &[u8], json: bool, to: &mut Vec<S
         return Ok(());
     };
     Span::parse(&request, to)?;
-    state.coverage.parse(&request)
+    state.coverage.parse(&request)?;
+    state.metrics.parse(&request)
 }
 
 /// The real OpenTelemetry Collector, which passes on what it gets to a [`Collector`] as JSON.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::{Body, Coverage, Kind, Outcome, Schedule, Span, Value};
+use crate::{Body, Coverage, Kind, Metrics, Outcome, Schedule, Span, Value};
 
 /// Everything that one agent told.
 #[derive(Debug)]
@@ -12,15 +12,17 @@ pub struct Spans {
     all: Vec<Span>,
     /// The agent's own counters.
     pub coverage: Coverage,
+    /// The services' metrics.
+    pub metrics: Metrics,
     /// The agent's log.
     pub log: String,
 }
 
 impl Spans {
-    pub(crate) fn new(all: Vec<Span>, coverage: Coverage, log: String) -> Self {
+    pub(crate) fn new(all: Vec<Span>, coverage: Coverage, metrics: Metrics, log: String) -> Self {
         let ids: HashSet<&str> = all.iter().map(|span| span.id.as_str()).collect();
         assert_eq!(ids.len(), all.len(), "two spans have the same id");
-        Self { all, coverage, log }
+        Self { all, coverage, metrics, log }
     }
 
     /// All spans.

@@ -1,10 +1,11 @@
-//! All of Remora's automation: `cargo xtask setup | test | demo | shop`.
+//! All of Remora's automation: `cargo xtask setup | test | demo | shop | bench | fuzz`.
 //!
 //! One module a command; what they share stands in [`process`] (children and signals), [`progress`] (what the user
 //! sees while waiting) and [`paths`].
 
 mod bench;
 mod demo;
+mod fuzz;
 mod go_offsets;
 mod paths;
 mod process;
@@ -36,6 +37,8 @@ enum Command {
     Bench(bench::Args),
     /// Put a small, steady load on a running demo application
     Load(demo::LoadArgs),
+    /// Try the parsers with inputs that libFuzzer makes up
+    Fuzz(fuzz::Args),
     /// Measure where each Go version's runtime keeps its goroutines' identity, for the symbolizer's table
     GoOffsets(go_offsets::Args),
 }
@@ -50,6 +53,7 @@ fn main() {
         Command::Shop(args) => demo::shop(&args),
         Command::Bench(args) => bench::main(&args),
         Command::Load(args) => demo::load(&args),
+        Command::Fuzz(args) => fuzz::main(&args),
         Command::GoOffsets(args) => go_offsets::main(&args),
     };
     if let Err(error) = result {

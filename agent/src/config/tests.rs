@@ -252,6 +252,32 @@ fn bad_files() {
     );
 }
 
+/// How metrics are told: by the file, and by the standard variables over it.
+#[test]
+fn metrics() {
+    use crate::metrics::{Histogram, Temporality};
+    let temporality = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
+    let aggregation = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION";
+    let yaml =
+        "metrics: { temporality: delta, histogram: explicit_bucket_histogram, cardinality_limit: 7 }\n";
+    let of = |config: Config| (config.metrics.temporality, config.metrics.histogram);
+    let file = load(yaml, &[], &[]).unwrap();
+    assert_eq!(file.metrics.cardinality_limit, 7);
+    assert_eq!(of(file), (Temporality::Delta, Histogram::Explicit));
+    let variables = [(temporality, "LowMemory"), (aggregation, "base2_exponential_bucket_histogram")];
+    assert_eq!(of(load(yaml, &variables, &[]).unwrap()), (Temporality::LowMemory, Histogram::Exponential));
+    assert_eq!(of(load("", &[(temporality, "DELTA")], &[]).unwrap()).0, Temporality::Delta);
+    refused(
+        "",
+        &[(temporality, "sometimes")],
+        &[],
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE is \"sometimes\", but must be cumulative, delta or lowmemory: \
+         correct or unset it",
+    );
+    let error = load("", &[(aggregation, "buckets")], &[]).unwrap_err();
+    assert!(error.contains("base2_exponential_bucket_histogram or explicit_bucket_histogram"), "{error}");
+}
+
 /// Values out of their ranges: where they stand, what they are, what they may be.
 #[test]
 fn bad_values() {
@@ -287,6 +313,13 @@ fn bad_values() {
         &[],
         "remora.yaml, line 3, identity.max_processes: it is 1, but must be from 256 to 1048576: correct it, or leave \
          it out to have the default",
+    );
+    refused(
+        "metrics:\n  max_series: 5\n",
+        &[],
+        &[],
+        "remora.yaml, line 2, metrics.max_series: it is 5, but must be from 100 to 10000000: correct it, or leave it \
+         out to have the default",
     );
     refused(
         "http:\n  silence_ms: 0\n",

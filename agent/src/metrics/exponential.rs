@@ -4,7 +4,7 @@
 //! finest scale and halves its resolution whenever its values would need more than [`MOST_BUCKETS`]; two histograms are
 //! merged at the coarser of their scales, and the result is what one histogram of all values would be.
 
-/// Buckets at most, as the SDK specification has it: from 1 ms to 1 s they are 7 % wide.
+/// Buckets at most, as the SDK specification has it: from 1 ms to 1 s they are 9 % wide.
 pub const MOST_BUCKETS: usize = 160;
 /// The scale that a histogram begins with: buckets are 0.000066 % wide.
 pub const FINEST: i32 = 20;

@@ -14,6 +14,8 @@ mod collector;
 mod explicit;
 mod exponential;
 mod otlp;
+#[cfg(test)]
+mod page;
 mod series;
 mod settings;
 mod state;

@@ -12,19 +12,36 @@ use crate::stream::{Facts, Traffic};
 
 /// Attributes that name an edge. The peer's port is not among them unless the peer is the server: it is another one for
 /// each connection.
-macro_rules! edge {
-    ($($more:literal),*) => {
-        &[
-            "remora.role",
-            "network.peer.address",
-            "server.address",
-            "server.port",
-            "network.transport",
-            "network.protocol.name",
-            $($more,)*
-        ]
-    };
-}
+const EDGE: &[&str] = &[
+    "remora.role",
+    "network.peer.address",
+    "server.address",
+    "server.port",
+    "network.transport",
+    "network.protocol.name",
+];
+
+/// The same, and the direction of the bytes.
+const EDGE_AND_DIRECTION: &[&str] = &[
+    "remora.role",
+    "network.peer.address",
+    "server.address",
+    "server.port",
+    "network.transport",
+    "network.protocol.name",
+    "network.io.direction",
+];
+
+/// The same, and how it broke.
+const EDGE_AND_ERROR: &[&str] = &[
+    "remora.role",
+    "network.peer.address",
+    "server.address",
+    "server.port",
+    "network.transport",
+    "network.protocol.name",
+    "error.type",
+];
 
 /// Bytes of one direction, in an attribute that no metric has.
 const BYTES: &str = "remora.bytes";
@@ -39,7 +56,7 @@ static IO: Instrument = Instrument {
     description: "Bytes that passed on connections, without headers and retransmissions.",
     role: None,
     reading: Reading::Sum(BYTES),
-    keys: edge!("network.io.direction"),
+    keys: EDGE_AND_DIRECTION,
 };
 
 static CONNECTIONS: Instrument = Instrument {
@@ -48,7 +65,7 @@ static CONNECTIONS: Instrument = Instrument {
     description: "Connections on which bytes passed.",
     role: None,
     reading: Reading::One,
-    keys: edge!(),
+    keys: EDGE,
 };
 
 static DURATION: Instrument = Instrument {
@@ -57,7 +74,7 @@ static DURATION: Instrument = Instrument {
     description: "Time from a connection's establishment to its end.",
     role: None,
     reading: Reading::Attribute(SECONDS),
-    keys: edge!("error.type"),
+    keys: EDGE_AND_ERROR,
 };
 
 static ROUND_TRIP: Instrument = Instrument {
@@ -66,7 +83,7 @@ static ROUND_TRIP: Instrument = Instrument {
     description: "The kernel's smoothed estimate of the round-trip time, at a connection's end.",
     role: None,
     reading: Reading::Attribute(SECONDS),
-    keys: edge!(),
+    keys: EDGE,
 };
 
 static RETRANSMITS: Instrument = Instrument {
@@ -75,7 +92,7 @@ static RETRANSMITS: Instrument = Instrument {
     description: "Segments that TCP sent again, told at a connection's end.",
     role: None,
     reading: Reading::Sum(RETRANSMITTED),
-    keys: edge!(),
+    keys: EDGE,
 };
 
 /// Reads what passed on a connection since the last time.

@@ -22,6 +22,10 @@ pub const MAX_KEPT: usize = 32 * 1024;
 /// A buffer larger than this is given back when its message is over.
 const KEEP_BUFFER: usize = 4 * 1024;
 
+/// After a loss, a run that begins with pieces too small to tell a message is looked at up to this length: some programs read
+/// a head byte by byte.
+const MAX_TRIED: usize = 64;
+
 /// What the first bytes of a message say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
@@ -178,6 +182,8 @@ enum State {
     Body { end: u64, wanted: usize, cut: bool },
     /// Not known where the next begins.
     Lost,
+    /// As after a loss, but the beginning of a run is in the buffer, and too short to tell.
+    Trying,
 }
 
 /// One stream of a protocol that says how long its messages are. Holds at most [`MAX_KEPT`] bytes.
@@ -286,14 +292,45 @@ impl Frames {
                     return Some(Next::Frame(self.frame(input, end - self.begun_at, cut, bytes)));
                 }
                 State::Lost => {
-                    let found = input.is_at_start()
-                        && !input.data.is_empty()
-                        && framing.begins(input.data, input.turn);
-                    if !found {
+                    let start = input.is_at_start() && !input.data.is_empty();
+                    if start && framing.begins(input.data, input.turn) {
+                        self.state = State::Boundary;
+                        continue;
+                    }
+                    if start && input.turn && input.hole == 0 && is_short(input.data, framing) {
+                        self.begin(input);
+                        self.buffer.extend_from_slice(input.data);
+                        input.skip(u64::MAX);
+                        self.state = State::Trying;
+                    } else {
+                        self.losses.unparsed_bytes += input.skip(u64::MAX);
+                    }
+                    return None;
+                }
+                State::Trying => {
+                    let before = self.buffer.len();
+                    let turn = input.turn && input.is_at_start();
+                    if !turn && !input.data.is_empty() {
+                        let more = input.data.len().min(MAX_KEPT - before);
+                        self.buffer.extend_from_slice(&input.data[..more]);
+                        if framing.begins(&self.buffer, true) {
+                            // As if nothing had been in doubt.
+                            self.buffer.truncate(before);
+                            self.state = State::Head;
+                            continue;
+                        }
+                        if input.hole == 0 && is_short(&self.buffer, framing) {
+                            input.skip(u64::MAX);
+                            return None;
+                        }
+                    }
+                    self.losses.unparsed_bytes += before as u64;
+                    self.buffer.clear();
+                    self.state = State::Lost;
+                    if !turn {
                         self.losses.unparsed_bytes += input.skip(u64::MAX);
                         return None;
                     }
-                    self.state = State::Boundary;
                 }
             }
         }
@@ -348,7 +385,7 @@ impl Frames {
     /// The stream's place is known: the next byte begins a message, or belongs to one that is being followed.
     #[must_use]
     pub fn is_in_place(&self) -> bool {
-        self.state != State::Lost
+        !matches!(self.state, State::Lost | State::Trying)
     }
 
     /// A message has begun and not ended: when, and at which position.
@@ -357,11 +394,12 @@ impl Frames {
         matches!(self.state, State::Head | State::Body { .. }).then_some((self.begun, self.begun_at))
     }
 
-    /// Position before which no byte of this stream is worth copying; 0 if the next one is.
+    /// Position before which no byte of this stream is worth copying; 0 if the next one is. It is that of the message's last
+    /// byte: the segment with that one must be told, so that the message ends when it does and not when the next begins.
     #[must_use]
     pub fn quiet_until(&self) -> u64 {
         match self.state {
-            State::Body { end, wanted, cut } if cut || self.buffer.len() >= wanted => end,
+            State::Body { end, wanted, cut } if cut || self.buffer.len() >= wanted => end - 1,
             _ => 0,
         }
     }
@@ -370,6 +408,16 @@ impl Frames {
     pub fn take_losses(&mut self) -> Losses {
         std::mem::take(&mut self.losses)
     }
+}
+
+/// Too few bytes to tell whether a message begins with them.
+fn is_short(bytes: &[u8], framing: &impl Framing) -> bool {
+    bytes.len() < MAX_TRIED
+        && match framing.measure(bytes) {
+            Measure::More => true,
+            Measure::Message { length, .. } => length > bytes.len() as u64,
+            Measure::Foreign => false,
+        }
 }
 
 fn kept(length: u64, wanted: usize) -> usize {
@@ -405,13 +453,21 @@ mod tests {
 
     /// What comes out of chunks `(length, bytes, run_start)`: the kept bytes, or `None` for a loss.
     fn told(frames: &mut Frames, chunks: &[(u64, &[u8], bool)]) -> Vec<Option<Told>> {
+        told_by(frames, chunks, &Toy)
+    }
+
+    fn told_by(
+        frames: &mut Frames,
+        chunks: &[(u64, &[u8], bool)],
+        framing: &impl Framing,
+    ) -> Vec<Option<Told>> {
         let mut out = Vec::new();
         let mut position = 0;
         for (length, bytes, run_start) in chunks {
             let at = Moment::default();
             let mut input =
                 Input::new(&Chunk { at, position, length: *length, bytes, run_start: *run_start });
-            while let Some(next) = frames.next(&mut input, &Toy) {
+            while let Some(next) = frames.next(&mut input, framing) {
                 out.push(match next {
                     Next::Frame(frame) => {
                         let told = (frame.position, frame.length, frame.cut, frame.bytes().to_vec());
@@ -474,12 +530,40 @@ mod tests {
         assert_eq!(frames.take_losses(), Losses { unparsed_bytes: 8, ..Losses::default() });
     }
 
+    /// As [`Toy`], but only a whole message is believed.
+    struct Strict;
+
+    impl Framing for Strict {
+        fn measure(&self, bytes: &[u8]) -> Measure {
+            Toy.measure(bytes)
+        }
+
+        fn begins(&self, bytes: &[u8], turn: bool) -> bool {
+            turn && matches!(Toy.measure(bytes), Measure::Message { length, .. } if length <= bytes.len() as u64)
+        }
+    }
+
+    /// A run that begins byte by byte is found all the same, unless a hole or another run comes first.
+    #[test]
+    fn found_in_pieces() {
+        let message = Some((1, 3, false, b"\x02mx".to_vec()));
+        let mut frames = Frames::new(true);
+        let pieces: &[(u64, &[u8], bool)] =
+            &[(1, b"x", true), (1, b"\x02", true), (1, b"m", false), (1, b"x", false)];
+        assert_eq!(told_by(&mut frames, pieces, &Strict), [message]);
+        assert_eq!(frames.take_losses(), Losses { unparsed_bytes: 1, ..Losses::default() });
+        let mut frames = Frames::new(true);
+        let pieces: &[(u64, &[u8], bool)] = &[(1, b"\x02", true), (2, b"", false), (3, b"\x02mx", false)];
+        assert_eq!(told_by(&mut frames, pieces, &Strict), []);
+        assert_eq!(frames.take_losses(), Losses { unparsed_bytes: 6, ..Losses::default() });
+    }
+
     /// While the rest of a message is of no use, nothing of it is asked for.
     #[test]
     fn quiet() {
         let mut frames = Frames::new(false);
         assert_eq!(told(&mut frames, &[(4, b"\x20mab", true)]), []);
-        assert_eq!(frames.quiet_until(), 33);
+        assert_eq!(frames.quiet_until(), 32);
         assert_eq!(frames.under_way().map(|(_, position)| position), Some(0));
     }
 }

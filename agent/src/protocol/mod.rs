@@ -4,11 +4,13 @@
 //! knows of eBPF or of OTLP. Each protocol has a folder of its own and one line in [`Registry::new`]; it maps its own
 //! messages to attributes by the OpenTelemetry semantic conventions, so no other file knows its fields.
 
+pub mod amqp;
 pub mod cassandra;
 pub mod context;
 pub mod dns;
 pub mod dubbo;
 mod exchange;
+pub mod fastcgi;
 pub mod frames;
 mod grpc;
 pub mod http;
@@ -16,7 +18,10 @@ pub mod http1;
 pub mod http2;
 mod instrument;
 pub mod kafka;
+pub mod memcached;
 pub mod mongodb;
+pub mod mqtt;
+pub mod nats;
 pub mod pairing;
 pub mod postgresql;
 pub mod redis;
@@ -27,6 +32,7 @@ pub mod testing;
 pub mod text;
 pub mod thrift;
 mod unknown;
+pub mod zookeeper;
 pub mod websocket;
 
 pub use exchange::{
@@ -275,14 +281,20 @@ impl Registry {
         #[rustfmt::skip]
         let mut protocols: Vec<Arc<dyn Protocol>> = vec![
             Arc::new(http1::Http1::with(&http)),
-            Arc::new(http2::Http2::new(&http)),
             Arc::new(dns::Dns),
+            Arc::new(http2::Http2::new(&http)),
             Arc::new(kafka::Kafka),
+            Arc::new(amqp::Amqp),
+            Arc::new(mqtt::Mqtt),
+            Arc::new(fastcgi::FastCgi::new(&http)),
             Arc::new(mongodb::MongoDb::new(settings.database.statements)),
+            Arc::new(memcached::Memcached::new(settings.database.statements)),
+            Arc::new(zookeeper::ZooKeeper::new(settings.database.statements)),
             Arc::new(websocket::WebSocket),
             Arc::new(cassandra::Cassandra::new(settings.database.statements)),
             Arc::new(thrift::Thrift),
             Arc::new(dubbo::Dubbo),
+            Arc::new(nats::Nats),
             Arc::new(redis::Redis::new(settings.database.statements)),
             Arc::new(postgresql::Postgresql::new(settings.database.statements)),
         ];

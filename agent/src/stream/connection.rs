@@ -63,6 +63,8 @@ pub struct Connection {
     written: Option<u64>,
     /// What passed, and what of it has been told.
     passed: Passed,
+    /// The end of the stream that this end reads was read, too.
+    read_to_end: bool,
     reorder: Reorder,
     control: Control,
     /// Who moved bytes last, and when.
@@ -113,6 +115,7 @@ impl Connection {
             read: None,
             written: None,
             passed: Passed::new(open.header.time, open.established),
+            read_to_end: false,
             reorder: Reorder::default(),
             control: Control { connection: open.connection, ..Control::default() },
             last: Moment { time: open.header.time, unit },
@@ -124,13 +127,16 @@ impl Connection {
 
     /// The next segment, in the order in which the kernel told them.
     pub fn segment(&mut self, segment: &Segment, payload: &[u8], room: &mut Room<'_>) {
-        if segment.direction == READ && self.reorder.must_wait(segment, self.seen_written()) {
+        // Where not all writes are told, it cannot be known whether a read's cause is still to come.
+        let all_told = !matches!(self.stage, Stage::Unknown(_)) && self.control.mode != MODE_TURNS;
+        if all_told && segment.direction == READ && self.reorder.must_wait(segment, self.seen_written()) {
             Counters::bump(&room.counters.held_segments, 1);
             self.reorder.hold(*segment, payload);
             return;
         }
         self.place(segment, payload, room);
-        self.release(segment.header.time, room);
+        let waits = !matches!(self.stage, Stage::Unknown(_));
+        self.release(if waits { segment.header.time } else { u64::MAX }, room);
     }
 
     /// How far the written stream has been seen; `None` if that is not known. A new connection of which nothing was written
@@ -176,7 +182,7 @@ impl Connection {
         Counters::bump(&room.counters.overlap_bytes, overlap);
         let gap = segment.position.saturating_sub(place);
         if gap > 0 {
-            Counters::bump(&room.counters.gap_bytes, gap);
+            self.gap(gap, room);
             let chunk = Chunk { at, position: place, length: gap, bytes: &[], run_start: false };
             self.chunk(reading, &chunk, room);
         }
@@ -188,8 +194,15 @@ impl Connection {
             bytes: &payload[skipped..],
             run_start: segment.flags & RUN_START != 0,
         };
-        Counters::bump(&room.counters.gap_bytes, chunk.length.saturating_sub(chunk.bytes.len() as u64));
+        self.gap(chunk.length.saturating_sub(chunk.bytes.len() as u64), room);
         self.chunk(reading, &chunk, room);
+    }
+
+    /// So many bytes are missing, unless nobody asked for them.
+    fn gap(&self, bytes: u64, room: &Room<'_>) {
+        if self.control.mode != MODE_TURNS {
+            Counters::bump(&room.counters.gap_bytes, bytes);
+        }
     }
 
     /// Gives a chunk to the parser, or looks for the protocol in it.
@@ -277,6 +290,7 @@ impl Connection {
     }
 
     fn stream_end(&mut self, reading: bool, at: Moment, room: &mut Room<'_>) {
+        self.read_to_end |= reading;
         if let Stage::Parsing(parser) = &mut self.stage {
             parser.stream_end(stream(self.facts.role.unwrap_or(Role::Client), reading), at, room.out);
             self.follow(room);
@@ -297,7 +311,6 @@ impl Connection {
         };
         self.facts.protocol = self.facts.protocol.or(protocol);
         unknown.settle(self.facts.protocol, room.registry.network_spans, room.out);
-        self.reorder = Reorder::default();
         self.stage = Stage::Unknown(unknown);
     }
 
@@ -411,9 +424,11 @@ impl Connection {
         // The end of a stream takes one sequence number.
         let gap = position.saturating_sub(seen);
         if gap > 1 && gap < 1 << 31 {
-            Counters::bump(&room.counters.gap_bytes, gap);
+            self.gap(gap, room);
+            // The end of what was written takes a number if it was sent, of what was read if it was read.
             let orderly = self.closed.is_some_and(|close| close.error == 0);
-            self.passed.add(reading, gap - u64::from(orderly));
+            let ended = if reading { self.read_to_end } else { orderly };
+            self.passed.add(reading, gap - u64::from(ended));
             if matches!(self.stage, Stage::Unknown(_)) {
                 // When they passed is not known.
                 return;

@@ -35,6 +35,8 @@ const DEBIAN: &[(&str, &[&str])] = &[
     ("/usr/bin/thrift", &["thrift-compiler"]),
 ];
 
+/// Python packages: `name==version`.
+const PYTHON: &[&str] = &["grpcio==1.85.1", "websockets==17.4"];
 /// Python packages: `name==version`, one a line.
 #[rustfmt::skip]
 const PYTHON: &[&str] = &[
@@ -42,6 +44,13 @@ const PYTHON: &[&str] = &[
     "pymemcache==4.0.0",
     "python-binary-memcached==0.31.4",
     "nats-py==2.11.0",
+    "confluent-kafka==2.16.1",
+    "kafka-python==3.0.12",
+    "kazoo==2.11.0",
+];
+const PYTHON: &[&str] = &["pika==1.4.4", "paho-mqtt==2.2.0"];
+const PYTHON: &[&str] =
+    &["redis==6.4.0", "pymemcache==4.0.0", "python-binary-memcached==0.31.4", "nats-py==2.11.0"];
     "pymongo==4.20.0",
     "scylla-driver==3.29.12",
     "thrift==0.25.0",

@@ -76,7 +76,18 @@ impl Conversation {
     #[must_use]
     pub fn recorded(protocol: Option<&str>) -> Vec<Self> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("conversations");
-        let mut paths: Vec<_> = std::fs::read_dir(&folder)
+        let found = Self::recorded_in(&folder, protocol);
+        assert!(!found.is_empty(), "no conversation of {protocol:?} in {}", folder.display());
+        found
+    }
+
+    /// Those in a folder.
+    ///
+    /// # Panics
+    /// If a file cannot be read.
+    #[must_use]
+    pub fn recorded_in(folder: &Path, protocol: Option<&str>) -> Vec<Self> {
+        let mut paths: Vec<_> = std::fs::read_dir(folder)
             .expect("agent/conversations")
             .map(|entry| entry.expect("entry").path())
             .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
@@ -88,10 +99,7 @@ impl Conversation {
             let parsed = Self::parse(&text);
             Self { name, ..parsed.unwrap_or_else(|error| panic!("{}: {error}", path.display())) }
         });
-        let found: Vec<_> =
-            all.filter(|conversation| protocol.is_none_or(|name| name == conversation.protocol)).collect();
-        assert!(!found.is_empty(), "no conversation of {protocol:?} in {}", folder.display());
-        found
+        all.filter(|conversation| protocol.is_none_or(|name| name == conversation.protocol)).collect()
     }
 
     /// Reads the text form.

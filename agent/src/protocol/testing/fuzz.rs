@@ -1,7 +1,7 @@
 //! What every fuzz target does with its input: bytes that say how a connection is cut, what is missing of it, and what
 //! passes. Nothing may panic, and times must be in order.
 
-use super::Driver;
+use super::{Conversation, Driver};
 use crate::protocol::{End, Interest, Protocol, Run, Stream};
 
 /// Drives a protocol with arbitrary input.
@@ -46,4 +46,26 @@ pub fn drive(protocol: &dyn Protocol, input: &[u8]) {
     }
     driver.end(if first & 4 == 0 { End::Orderly } else { End::Broken(104) });
     let _ = driver.take();
+}
+
+/// The input of [`drive`] that plays a conversation.
+#[must_use]
+pub fn seed(conversation: &Conversation) -> Vec<u8> {
+    const MOST: usize = 0xfff;
+    let mut input = vec![u8::from(conversation.datagrams) << 1];
+    for piece in &conversation.pieces {
+        let direction = u8::from(piece.stream == Stream::ToClient);
+        let mut chunks = piece.bytes.chunks(MOST).peekable();
+        while let Some(chunk) = chunks.next() {
+            let missing = u16::try_from(piece.missing).unwrap_or(u16::MAX);
+            let hole = missing > 0 && chunks.peek().is_none();
+            input.push((chunk.len() >> 8) as u8 * 16 | u8::from(hole) << 1 | direction);
+            input.push(chunk.len() as u8);
+            input.extend_from_slice(chunk);
+            if hole {
+                input.extend_from_slice(&missing.to_be_bytes());
+            }
+        }
+    }
+    input
 }

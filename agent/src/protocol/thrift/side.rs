@@ -94,7 +94,11 @@ impl Side {
                     let room = (MOST_HEAD - before).min(data.len());
                     self.buffer.extend_from_slice(&data[..room]);
                     match head::read(&self.buffer) {
-                        Found::Head(head) if head.kind.is_none_or(|kind| kind.stream() == self.stream) => {
+                        Found::Head(head)
+                            if head.kind.is_none_or(|kind| kind.stream() == self.stream)
+                                // A name longer than any that is read does not end in the buffer.
+                                && head.body <= self.buffer.len() =>
+                        {
                             data = &data[head.body.saturating_sub(before)..];
                             self.begin_body(head);
                             self.finish_if_over(chunk, event);
@@ -155,7 +159,7 @@ impl Side {
     fn begin_body(&mut self, head: Head) {
         let of_reply = matches!(head.kind, Some(Kind::Reply | Kind::Exception));
         let wanted = head.body + if of_reply { REPLY_KEPT } else { 0 };
-        let left = head.length.map(|length| length - head.body as u64);
+        let left = head.length.map(|length| length.saturating_sub(head.body as u64));
         let wanted = left.map_or(wanted, |left| wanted.min(head.body + left as usize));
         self.buffer.truncate(head.body);
         if left.is_none() {
@@ -194,7 +198,7 @@ impl Side {
             State::Body(body) if body.cut || self.buffer.len() >= body.wanted => {
                 match body.left.unwrap_or_else(|| self.skip.quiet()) {
                     0 => 0,
-                    left => self.end + left,
+                    left => self.end.saturating_add(left),
                 }
             }
             _ => 0,
