@@ -1,21 +1,19 @@
 //! Real servers of the protocols under test, each started in a test's own namespace and folder.
 
 pub mod amqp;
-pub mod fastcgi;
-pub mod mongodb;
-pub mod mqtt;
 pub mod cassandra;
 pub mod dns;
 pub mod dubbo;
+pub mod fastcgi;
 pub mod kafka;
 pub mod memcached;
 pub mod mongodb;
-pub mod mongodb;
+pub mod mqtt;
 pub mod nats;
-pub mod redis;
 pub mod postgresql;
-pub mod zookeeper;
+pub mod redis;
 pub mod thrift;
+pub mod zookeeper;
 
 use std::path::PathBuf;
 
