@@ -32,8 +32,8 @@ pub mod testing;
 pub mod text;
 pub mod thrift;
 mod unknown;
-pub mod zookeeper;
 pub mod websocket;
+pub mod zookeeper;
 
 pub use exchange::{
     Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Names, Outcome, Role, Scene, Signals,

@@ -56,7 +56,9 @@ pub fn postgresql(netns: &Netns, place: &Place, port: u16, settings: &[&str]) ->
     let mut server = netns.program(folder.join("postgres")).user(NOBODY).arg("-D").arg(&data);
     let port_text = port.to_string();
     let sockets = format!("unix_socket_directories={}", place.path().display());
-    for setting in ["listen_addresses=127.0.0.1", "fsync=off", "autovacuum=off", &sockets].iter().chain(settings) {
+    for setting in
+        ["listen_addresses=127.0.0.1", "fsync=off", "autovacuum=off", &sockets].iter().chain(settings)
+    {
         server = server.arg("-c").arg(setting);
     }
     let running = server.args(["-p", &port_text]).listen(port);

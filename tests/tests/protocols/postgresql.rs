@@ -26,7 +26,9 @@ fn rounds(spans: &Selection<'_>, rounds: usize, late: bool) {
     if !late {
         let _ = spans.clone().each_has("db.namespace", "postgres");
     }
-    let text = |selection: Selection<'_>, text: &str| selection.each_has("db.query.text", text);
+    fn text<'a>(selection: Selection<'a>, text: &str) -> Selection<'a> {
+        selection.each_has("db.query.text", text)
+    }
     let _ = text(of("DELETE orders").exactly(rounds), "delete from orders where note like ?");
     let inserts = of("INSERT orders").exactly(7 * rounds).each_has("db.collection.name", "orders");
     let returning = inserts.clone().with("db.response.returned_rows", 2).exactly(rounds);
@@ -45,7 +47,11 @@ fn rounds(spans: &Selection<'_>, rounds: usize, late: bool) {
         let _ = unknown.each_has("db.response.returned_rows", 1).none_has("db.query.text");
     }
     let series = prepared.with("db.query.text", "select $1::int from generate_series(?, $2) g, orders");
-    let rows = series.exactly(3 * rounds).iter().map(|span| span.integer("db.response.returned_rows").unwrap_or(0)).sum::<i64>();
+    let rows = series
+        .exactly(3 * rounds)
+        .iter()
+        .map(|span| span.integer("db.response.returned_rows").unwrap_or(0))
+        .sum::<i64>();
     assert_eq!(rows, 42 * rounds as i64);
     let updates = of("UPDATE orders").exactly(3 * rounds);
     let _ = updates.clone().with("remora.db.affected_rows", 0).exactly(rounds);
@@ -56,7 +62,8 @@ fn rounds(spans: &Selection<'_>, rounds: usize, late: bool) {
     let _ = of("BEGIN").exactly(rounds);
     let _ = of("COMMIT").exactly(rounds);
     let _ = of("DECLARE SELECT orders").exactly(rounds);
-    let fetched = of("FETCH").iter().map(|span| span.integer("db.response.returned_rows").unwrap_or(0)).sum::<i64>();
+    let fetched =
+        of("FETCH").iter().map(|span| span.integer("db.response.returned_rows").unwrap_or(0)).sum::<i64>();
     assert_eq!(fetched, 9 * rounds as i64);
     let _ = of("CLOSE").exactly(rounds);
 }
@@ -87,7 +94,10 @@ fn agent_first() {
         let by_psql = side.clone().with("db.query.summary", "CREATE TABLE orders").only();
         assert_eq!(by_psql.name, "CREATE TABLE orders");
         let several = side.clone().with("db.query.summary", "SELECT BEGIN SELECT orders ROLLBACK").only();
-        assert_eq!(several.text("db.query.text"), "select ?; begin; select id from orders where note = ?; rollback");
+        assert_eq!(
+            several.text("db.query.text"),
+            "select ?; begin; select id from orders where note = ?; rollback"
+        );
         if steps > 0 {
             let _ = side.clone().with("db.query.text", "select ?, ?").exactly(1);
             let others = ["CREATE TABLE orders", "SELECT BEGIN SELECT orders ROLLBACK"];
@@ -209,7 +219,8 @@ fn tls() {
     let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
     let Some(_server) = pg::postgresql(&net, &place, PORT, &settings) else { return };
     let agent = Agent::start(&net);
-    let _ = pg::client(&net, "psql", PORT).env("PGSSLMODE", "require").args(["-X", "-c", "select 1"]).run().ok();
+    let _ =
+        pg::client(&net, "psql", PORT).env("PGSSLMODE", "require").args(["-X", "-c", "select 1"]).run().ok();
     let spans = agent.stop();
     let _ = spans.all().exactly(0);
     assert_eq!(spans.coverage.get("unreadable_connections"), 2, "{}", spans.coverage);
@@ -233,18 +244,35 @@ fn recorded_and_lost() {
     let _ = bench("prepared");
     let _ = agent.stop();
     let recording = Recording::read(&file);
-    recording.keep("postgresql", PORT, 0, "postgresql-psycopg", "psycopg 3: one round of tests/workloads/postgresql/client.py");
+    recording.keep(
+        "postgresql",
+        PORT,
+        0,
+        "postgresql-psycopg",
+        "psycopg 3: one round of tests/workloads/postgresql/client.py",
+    );
     let last = recording.conversations("postgresql", PORT).len() - 1;
-    recording.keep("postgresql", PORT, last, "postgresql-pgbench", "pgbench -M prepared -t 3 (PostgreSQL 15)");
+    recording.keep(
+        "postgresql",
+        PORT,
+        last,
+        "postgresql-pgbench",
+        "pgbench -M prepared -t 3 (PostgreSQL 15)",
+    );
 
     let whole = recording.replay();
-    let psycopg = |spans: &Spans| spans.client(PORT).filter("psycopg's", |span| !span.service().starts_with("pgbench")).len();
+    let psycopg = |spans: &Spans| {
+        spans.client(PORT).filter("psycopg's", |span| !span.service().starts_with("pgbench")).len()
+    };
     let total = psycopg(&whole);
     rounds(&whole.client(PORT).filter("psycopg's", |span| !span.service().starts_with("pgbench")), 1, false);
     no_losses(&whole);
 
     // Some answer of each connection is lost at the client's end.
-    let lossy = recording.clone().losing(|piece| piece.open.remote_port == PORT && piece.read && piece.number == 21).replay();
+    let lossy = recording
+        .clone()
+        .losing(|piece| piece.open.remote_port == PORT && piece.read && piece.number == 21)
+        .replay();
     assert_eq!(lossy.server(PORT).len(), whole.server(PORT).len());
     let lost = lossy.client(PORT).with("remora.outcome", "response_lost");
     assert!(!lost.is_empty(), "{}", lossy.coverage);
@@ -252,8 +280,15 @@ fn recorded_and_lost() {
     assert_eq!(psycopg(&lossy), total, "every request is told, with or without its answer");
 
     // A request is lost: so is its span, and no other gets its answer.
-    let lossy = recording.losing(|piece| piece.open.remote_port == PORT && !piece.read && piece.number == 20).replay();
-    let told: Vec<String> = lossy.client(PORT).filter("complete", |span| span.get("remora.outcome").is_none()).iter().map(|span| span.essence()).collect();
+    let lossy = recording
+        .losing(|piece| piece.open.remote_port == PORT && !piece.read && piece.number == 20)
+        .replay();
+    let told: Vec<String> = lossy
+        .client(PORT)
+        .filter("complete", |span| span.get("remora.outcome").is_none())
+        .iter()
+        .map(|span| span.essence())
+        .collect();
     let mut expected: Vec<String> = whole.client(PORT).iter().map(|span| span.essence()).collect();
     for essence in told {
         let at = expected.iter().position(|other| *other == essence);
