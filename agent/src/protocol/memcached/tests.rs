@@ -211,7 +211,8 @@ fn feeds_end() {
 /// What clients really sent, and what is rarer.
 #[test]
 fn in_pieces() {
-    let all = [text(), meta(), binary()];
+    let mut all = Conversation::recorded(Some("memcached"));
+    all.extend([text(), meta(), binary()]);
     for conversation in &all {
         checks::every_split(&memcached(), conversation);
         checks::every_prefix(&memcached(), conversation);
