@@ -1,13 +1,13 @@
 //! Real servers of the protocols under test, each started in a test's own namespace and folder.
 
 pub mod amqp;
-pub mod fastcgi;
-pub mod mongodb;
-pub mod mqtt;
 pub mod cassandra;
 pub mod dns;
+pub mod fastcgi;
 pub mod kafka;
 pub mod mongodb;
+pub mod mongodb;
+pub mod mqtt;
 pub mod redis;
 
 use std::path::PathBuf;

@@ -2,9 +2,9 @@
 //! bytes missing.
 
 mod amqp;
-mod fastcgi;
 mod cassandra;
 mod dns;
+mod fastcgi;
 mod http;
 mod kafka;
 mod mongodb;
