@@ -89,6 +89,14 @@ pub struct Connection {
     pub opened: u8,
     /// 1 if this connection is the agent's own, or otherwise not to be looked at; [`OWN_CONNECTING`].
     pub ignored: u8,
+    /// The process that was asked about last.
+    pub process: u32,
+    /// The state of the table of processes then.
+    pub generation: u32,
+    /// What it said: [`Process::goid_offset`].
+    pub goid_offset: u32,
+    /// Unused, 0.
+    pub reserved: u32,
 }
 
 /// [`Connection::ignored`]: the agent's own, and user space is to be told its addresses as soon as they are known.
@@ -179,7 +187,7 @@ pub mod calls {
 plain! {
     Control = 32,
     Stream = 16,
-    Connection = 64,
+    Connection = 80,
     DatagramSocket = 24,
     Sender = 32,
     Batch = 16,

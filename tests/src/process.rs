@@ -194,7 +194,7 @@ fn prepare(netns: Option<&File>, user: Option<u32>, parent: u32) -> io::Result<(
 }
 
 /// Whether something in the namespace of `process` listens on a TCP port. Asking leaves no trace on the socket.
-fn listens(process: u32, port: u16) -> bool {
+pub(crate) fn listens(process: u32, port: u16) -> bool {
     const LISTEN: &str = "0A";
     ["tcp", "tcp6"].iter().any(|table| {
         let table = std::fs::read_to_string(format!("/proc/{process}/net/{table}")).unwrap_or_default();

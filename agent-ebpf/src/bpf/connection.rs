@@ -15,7 +15,7 @@ use crate::segment::reserve;
 
 /// Whether the configuration leaves the socket's network namespace out.
 #[inline(always)]
-pub fn foreign(sock: Sock) -> bool {
+pub fn foreign<const TYPED: bool>(sock: Sock<TYPED>) -> bool {
     setting!(only_namespace) != 0 && sock.namespace() != setting!(only_namespace)
 }
 
@@ -34,7 +34,13 @@ pub fn number(giver: Program) -> u64 {
 
 /// A connection as it enters the table. `established` is 0 where that was not seen.
 #[inline(always)]
-fn new(sock: Sock, giver: Program, role: u8, established: u64, ignored: bool) -> Connection {
+fn new<const TYPED: bool>(
+    sock: Sock<TYPED>,
+    giver: Program,
+    role: u8,
+    established: u64,
+    ignored: bool,
+) -> Connection {
     let ports = sock.ports();
     let tcp = ports != 0;
     Connection {
@@ -48,6 +54,10 @@ fn new(sock: Sock, giver: Program, role: u8, established: u64, ignored: bool) ->
         last_direction: NO_DIRECTION,
         opened: 0,
         ignored: ignored as u8,
+        process: 0,
+        generation: 0,
+        goid_offset: 0,
+        reserved: 0,
     }
 }
 
@@ -74,9 +84,10 @@ impl Found {
 /// The connection of a socket on which `bytes` have just moved in `direction`, entered into the table if it is not
 /// there yet (then it is older than our view of it).
 #[inline(always)]
-pub fn find(sock: Sock, direction: u8, bytes: u32) -> Found {
-    match sock.family() {
-        AF_INET | AF_INET6 => find_inet(sock, direction, bytes),
+pub fn find<const TYPED: bool>(sock: Sock<TYPED>, direction: u8, bytes: u32) -> Found {
+    let (family, ports) = sock.head();
+    match family {
+        AF_INET | AF_INET6 => find_inet(sock, ports, direction, bytes),
         AF_UNIX => Found::of(find_unix(sock, direction)),
         _ => Found::Nothing,
     }
@@ -90,11 +101,11 @@ fn same_ports(known: u32, now: u32) -> bool {
 }
 
 #[inline(always)]
-fn find_inet(sock: Sock, direction: u8, bytes: u32) -> Found {
+fn find_inet<const TYPED: bool>(sock: Sock<TYPED>, ports: u32, direction: u8, bytes: u32) -> Found {
     if let Some(connection) = CONNECTIONS.get_ptr_mut(sock.0) {
         // SAFETY: a live element of the map; torn reads are of no consequence.
         let known = unsafe { &*connection };
-        if same_ports(known.ports, sock.ports()) {
+        if same_ports(known.ports, ports) {
             return Found::of(if known.ignored == 0 { Some(connection) } else { None });
         }
         count(Counter::Reused, 1);
@@ -108,7 +119,7 @@ fn find_inet(sock: Sock, direction: u8, bytes: u32) -> Found {
 
 /// Enters a TCP connection that is older than our view of it.
 #[inline(always)]
-fn enter_tcp(sock: Sock, direction: u8, bytes: u32) -> Option<*mut Connection> {
+fn enter_tcp<const TYPED: bool>(sock: Sock<TYPED>, direction: u8, bytes: u32) -> Option<*mut Connection> {
     let mut connection = new(sock, Program::of(direction), ROLE_UNKNOWN, 0, foreign(sock));
     // Position 0 is the first byte that we see.
     if direction == record::READ {
@@ -124,7 +135,7 @@ fn enter_tcp(sock: Sock, direction: u8, bytes: u32) -> Option<*mut Connection> {
 }
 
 #[inline(always)]
-fn find_unix(sock: Sock, direction: u8) -> Option<*mut Connection> {
+fn find_unix<const TYPED: bool>(sock: Sock<TYPED>, direction: u8) -> Option<*mut Connection> {
     if let Some(connection) = UNIX_CONNECTIONS.get_ptr_mut(sock.0) {
         // SAFETY: a live element of the map; torn reads are of no consequence.
         let known = unsafe { &*connection };
@@ -146,7 +157,7 @@ fn find_unix(sock: Sock, direction: u8) -> Option<*mut Connection> {
 /// Remembers a TCP connection that the agent itself begins. Its other end may be on this host, and must be known as that
 /// before it has read a byte; at the handshake's end, which is the next that is heard, the agent is not at work.
 #[inline(always)]
-pub fn connecting(sock: Sock) {
+pub fn connecting<const TYPED: bool>(sock: Sock<TYPED>) {
     // SAFETY: a helper without preconditions.
     let process = (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32;
     if process != setting!(own_process) || foreign(sock) {
@@ -161,7 +172,7 @@ pub fn connecting(sock: Sock) {
 
 /// Enters a TCP connection when its handshake is done.
 #[inline(always)]
-pub fn established(sock: Sock, role: u8) {
+pub fn established<const TYPED: bool>(sock: Sock<TYPED>, role: u8) {
     if foreign(sock) {
         return;
     }
@@ -227,7 +238,12 @@ unsafe fn clear<const N: usize>(words: *mut u64) {
 /// Tells user space of a connection whose first segment is about to follow. False if the record was lost; it is
 /// tried again with the next segment.
 #[inline(always)]
-pub fn open(sock: Sock, connection: &mut Connection, process: u32, now: u64) -> bool {
+pub fn open<const TYPED: bool>(
+    sock: Sock<TYPED>,
+    connection: &mut Connection,
+    process: u32,
+    now: u64,
+) -> bool {
     let Some(mut entry) = reserve::<Open>() else { return false };
     let record = entry.as_mut_ptr();
     let family = sock.family();

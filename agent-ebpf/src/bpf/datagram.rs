@@ -32,7 +32,7 @@ const MAPPED: [u32; 3] = [0, 0, u32::from_ne_bytes([0, 0, 0xff, 0xff])];
 
 /// A UDP socket on which a datagram has just moved, if datagrams on it are wanted.
 #[inline(always)]
-pub fn wanted(sock: Sock, direction: u8) -> Option<*mut DatagramSocket> {
+pub fn wanted<const TYPED: bool>(sock: Sock<TYPED>, direction: u8) -> Option<*mut DatagramSocket> {
     let inode = sock.inode();
     if let Some(socket) = DATAGRAM_SOCKETS.get_ptr_mut(sock.0) {
         // SAFETY: a live element of the map; torn reads are of no consequence.
@@ -64,7 +64,12 @@ pub fn is_off(id: u64) -> bool {
 
 /// Says in the scratch who is at work and on which socket. False if that is not to be looked at.
 #[inline(always)]
-pub fn begin(scratch: &mut Scratch, sock: Sock, socket: *mut DatagramSocket, direction: u8) -> bool {
+pub fn begin<const TYPED: bool>(
+    scratch: &mut Scratch,
+    sock: Sock<TYPED>,
+    socket: *mut DatagramSocket,
+    direction: u8,
+) -> bool {
     // SAFETY: helpers without preconditions.
     let (now, who) = unsafe { (bpf_ktime_get_ns(), bpf_get_current_pid_tgid()) };
     let process = (who >> 32) as u32;
@@ -158,7 +163,13 @@ pub enum Peer {
 /// Tells the datagram of `length` bytes that the scratch describes. `whole` says that the bytes must fill the pieces exactly,
 /// which is asked for where it is not certain that they are this message's.
 #[inline(always)]
-pub fn tell(scratch: &mut Scratch, sock: Sock, length: u32, peer: Peer, whole: bool) {
+pub fn tell<const TYPED: bool>(
+    scratch: &mut Scratch,
+    sock: Sock<TYPED>,
+    length: u32,
+    peer: Peer,
+    whole: bool,
+) {
     count(Counter::Datagrams, 1);
     scratch.datagram.length = length;
     scratch.datagram.header.payload = 0;
@@ -180,7 +191,7 @@ pub fn tell(scratch: &mut Scratch, sock: Sock, length: u32, peer: Peer, whole: b
 
 /// Finds the other end's address.
 #[inline(always)]
-fn address(scratch: &mut Scratch, sock: Sock, peer: Peer) {
+fn address<const TYPED: bool>(scratch: &mut Scratch, sock: Sock<TYPED>, peer: Peer) {
     let connected = scratch.datagram.remote_port != 0;
     let known = match peer {
         Peer::Named if scratch.pieces.name != 0 => named(scratch),
@@ -216,7 +227,7 @@ fn named(scratch: &mut Scratch) -> bool {
 
 /// Takes the address that the hook within this very call has left.
 #[inline(always)]
-fn remembered(scratch: &mut Scratch, sock: Sock) -> bool {
+fn remembered<const TYPED: bool>(scratch: &mut Scratch, sock: Sock<TYPED>) -> bool {
     // SAFETY: a helper without preconditions.
     let task = unsafe { bpf_get_current_task() };
     let Some(sender) = SENDERS.get_ptr(task) else { return false };
@@ -297,7 +308,7 @@ fn send(scratch: &mut Scratch) {
 /// Within a call: a datagram of `length` bytes moved on the socket; the call may be one of many messages, of which this is
 /// some one.
 #[inline(always)]
-pub fn within(scratch: &mut Scratch, sock: Sock, direction: u8, length: u32) {
+pub fn within<const TYPED: bool>(scratch: &mut Scratch, sock: Sock<TYPED>, direction: u8, length: u32) {
     let many = matches!(scratch.call.number, call::SENDMMSG | call::RECVMMSG);
     scratch.pieces = if scratch.call.compat != 0 {
         Pieces::UNREACHABLE

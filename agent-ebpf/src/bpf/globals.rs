@@ -81,6 +81,10 @@ pub static CONTROLS: Array<Control> = Array::with_max_entries(65_536, BPF_F_MMAP
 #[map]
 pub static PROCESSES: HashMap<u32, Process> = HashMap::with_max_entries(16_384, BPF_F_NO_PREALLOC);
 
+/// How often [`PROCESSES`] has changed, so that what it said can be kept.
+#[map]
+pub static GENERATION: Array<u32> = Array::with_max_entries(1, 0);
+
 /// All [`Counter`]s in one value.
 #[map]
 pub static LOSSES: PerCpuArray<[u64; COUNTERS]> = PerCpuArray::with_max_entries(1, 0);
@@ -222,6 +226,19 @@ pub fn count(counter: Counter, by: u64) {
     if let Some(values) = LOSSES.get_ptr_mut(0) {
         // SAFETY: a live element of a per-CPU array, and the index is below `COUNTERS` by the enum's definition.
         unsafe { add(values.cast::<u64>().add(counter as usize), by) };
+    }
+}
+
+/// Counts a read or write of so many bytes.
+#[inline(always)]
+pub fn moved_bytes(bytes: u32) {
+    if let Some(values) = LOSSES.get_ptr_mut(0) {
+        let values = values.cast::<u64>();
+        // SAFETY: as in `count`.
+        unsafe {
+            add(values.add(Counter::Segments as usize), 1);
+            add(values.add(Counter::Bytes as usize), bytes as u64);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reading kernel memory by resolved offsets.
 
-use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user};
+use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user, bpf_skc_to_tcp_sock};
 
 use crate::globals::offset;
 
@@ -13,6 +13,13 @@ pub fn read<T: Copy>(address: u64) -> T {
         bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, address as *const _);
         value.assume_init()
     }
+}
+
+/// The value at an address that the verifier knows the type of; zero bits if it cannot be read.
+#[inline(always)]
+pub fn load<T: Copy>(address: u64) -> T {
+    // SAFETY: the kernel checks at load that a value of that size stands there, and catches faults.
+    unsafe { (address as *const T).read_volatile() }
 }
 
 /// The value at an address of the current process; `None` if it cannot be read.
@@ -42,82 +49,112 @@ pub const STREAM: u16 = 1;
 /// `SOCK_DGRAM`
 pub const DATAGRAM: u16 = 2;
 
-/// A `struct sock`.
+/// A `struct sock`. `TYPED` says that the verifier knows it as that (an argument of a BTF tracepoint): its fields are then
+/// loaded like any memory, a fault gives zeros, and no helper is called.
 #[derive(Clone, Copy)]
-pub struct Sock(pub u64);
+pub struct Sock<const TYPED: bool>(pub u64);
 
-impl Sock {
+impl<const TYPED: bool> Sock<TYPED> {
+    /// A field of `struct sock`.
+    #[inline(always)]
+    fn field<T: Copy>(self, offset: u32) -> T {
+        if TYPED { load(at(self.0, offset)) } else { read(at(self.0, offset)) }
+    }
+
+    /// A field of `struct tcp_sock`.
+    #[inline(always)]
+    fn tcp(self, offset: u32) -> u32 {
+        if !TYPED {
+            return read(at(self.0, offset));
+        }
+        // SAFETY: the verifier knows that it is a socket; what is none of TCP's gives null.
+        let tcp = unsafe { bpf_skc_to_tcp_sock(self.0 as *mut _) };
+        if tcp.is_null() { 0 } else { load(at(tcp as u64, offset)) }
+    }
+
+    /// `AF_INET` and so on; and remote port in network order (low half) and local port in host order (high half), 0 on a
+    /// unix socket.
+    #[inline(always)]
+    pub fn head(self) -> (u16, u32) {
+        if !TYPED && offset!(sock_family) == offset!(sock_ports) + 4 {
+            // They stand side by side.
+            let both: u64 = read(at(self.0, offset!(sock_ports)));
+            return ((both >> 32) as u16, both as u32);
+        }
+        (self.family(), self.ports())
+    }
+
     /// `AF_INET` and so on.
     #[inline(always)]
     pub fn family(self) -> u16 {
-        read(at(self.0, offset!(sock_family)))
+        self.field(offset!(sock_family))
     }
 
     /// TCP state (`TCP_ESTABLISHED` is 1).
     #[inline(always)]
     pub fn state(self) -> u8 {
-        read(at(self.0, offset!(sock_state)))
+        self.field(offset!(sock_state))
     }
 
     /// Remote port in network order (low half) and local port in host order (high half); 0 on a unix socket.
     #[inline(always)]
     pub fn ports(self) -> u32 {
-        read(at(self.0, offset!(sock_ports)))
+        self.field(offset!(sock_ports))
     }
 
     /// `IPPROTO_…`
     #[inline(always)]
     pub fn protocol(self) -> u16 {
-        read(at(self.0, offset!(sock_protocol)))
+        self.field(offset!(sock_protocol))
     }
 
     /// `SOCK_…`
     #[inline(always)]
     pub fn kind(self) -> u16 {
-        read(at(self.0, offset!(sock_type)))
+        self.field(offset!(sock_type))
     }
 
     /// Sequence number of the next byte that the process will read.
     #[inline(always)]
     pub fn copied(self) -> u32 {
-        read(at(self.0, offset!(tcp_copied)))
+        self.tcp(offset!(tcp_copied))
     }
 
     /// Sequence number of the next byte that the process will write.
     #[inline(always)]
     pub fn written(self) -> u32 {
-        read(at(self.0, offset!(tcp_written)))
+        self.tcp(offset!(tcp_written))
     }
 
     /// `sk_err`
     #[inline(always)]
     pub fn error(self) -> u32 {
-        read(at(self.0, offset!(sock_error)))
+        self.field(offset!(sock_error))
     }
 
     /// The smoothed round trip time, microseconds. (The kernel keeps eight times that.)
     #[inline(always)]
     pub fn round_trip(self) -> u32 {
-        read::<u32>(at(self.0, offset!(tcp_round_trip))) >> 3
+        self.tcp(offset!(tcp_round_trip)) >> 3
     }
 
     /// Segments that TCP sent again.
     #[inline(always)]
     pub fn retransmits(self) -> u32 {
-        read(at(self.0, offset!(tcp_retransmits)))
+        self.tcp(offset!(tcp_retransmits))
     }
 
     /// Inode number of its network namespace.
     #[inline(always)]
     pub fn namespace(self) -> u32 {
-        let net: u64 = read(at(self.0, offset!(sock_net)));
+        let net: u64 = self.field(offset!(sock_net));
         read(at(net, offset!(net_inode)))
     }
 
     /// Inode number of its file, 0 if it has none (not accepted yet).
     #[inline(always)]
     pub fn inode(self) -> u64 {
-        let socket: u64 = read(at(self.0, offset!(sock_socket)));
+        let socket: u64 = self.field(offset!(sock_socket));
         if socket == 0 {
             return 0;
         }

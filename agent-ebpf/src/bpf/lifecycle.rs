@@ -22,7 +22,7 @@ const CLOSE: i32 = 7;
 /// `trace_inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 pub fn inet_sock_set_state(context: RawTracePointContext) -> i32 {
-    let sock = Sock(context.arg(0));
+    let sock: Sock<false> = Sock(context.arg(0));
     let old: i32 = context.arg(1);
     let new: i32 = context.arg(2);
     match (old, new) {
@@ -37,7 +37,7 @@ pub fn inet_sock_set_state(context: RawTracePointContext) -> i32 {
 
 /// Tells user space of the end. The entry stays: bytes that arrived before may still be read.
 #[inline(always)]
-fn closed(sock: Sock) {
+fn closed(sock: Sock<false>) {
     let Some(connection) = CONNECTIONS.get_ptr(sock.0) else { return };
     // SAFETY: a live element of the map.
     let connection = unsafe { &*connection };

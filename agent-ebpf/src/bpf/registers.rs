@@ -2,7 +2,9 @@
 
 use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_task_pt_regs};
 
-use crate::kernel::{at, read, read_user};
+use core::mem::offset_of;
+
+use crate::kernel::{at, load, read_user};
 
 /// Arguments of the system call that the current thread is in, and what else its registers tell.
 #[repr(C)]
@@ -33,7 +35,6 @@ pub struct Call {
 /// `struct pt_regs` of x86-64 (arch/x86/include/asm/ptrace.h).
 #[cfg(bpf_target_arch = "x86_64")]
 #[repr(C)]
-#[derive(Clone, Copy)]
 struct Registers {
     r15: u64,
     r14: u64,
@@ -60,7 +61,6 @@ struct Registers {
 /// `struct pt_regs` of arm64 up to `syscallno` (arch/arm64/include/asm/ptrace.h).
 #[cfg(bpf_target_arch = "aarch64")]
 #[repr(C)]
-#[derive(Clone, Copy)]
 struct Registers {
     regs: [u64; 31],
     sp: u64,
@@ -71,6 +71,13 @@ struct Registers {
     unused: u32,
 }
 
+/// One of the saved registers.
+macro_rules! register {
+    ($registers:expr, $name:ident) => {
+        load::<u64>(at($registers, offset_of!(Registers, $name) as u32))
+    };
+}
+
 impl Call {
     /// The current thread's. Needs Linux 5.15.
     #[inline(always)]
@@ -79,43 +86,42 @@ impl Call {
         Self::of(unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as u64)
     }
 
-    /// What the saved user registers at this address say.
+    /// What the saved user registers at this address, of which the verifier knows that they are that, say.
     #[cfg(bpf_target_arch = "x86_64")]
     #[inline(always)]
     pub fn of(registers: u64) -> Self {
-        const USER32_CODE_SEGMENT: u64 = 0x23;
-        let r: Registers = read(registers);
+        let (number, compat) = Self::number_of(registers);
         Self {
-            number: r.orig_ax as i64,
-            first: r.di,
-            second: r.si,
-            third: r.dx,
-            fourth: r.r10,
-            fifth: r.r8,
-            sixth: r.r9,
-            g: r.r14,
-            stack: r.sp,
-            compat: (r.cs & 0xffff == USER32_CODE_SEGMENT) as u64,
+            number,
+            first: register!(registers, di),
+            second: register!(registers, si),
+            third: register!(registers, dx),
+            fourth: register!(registers, r10),
+            fifth: register!(registers, r8),
+            sixth: register!(registers, r9),
+            g: register!(registers, r14),
+            stack: register!(registers, sp),
+            compat: compat as u64,
         }
     }
 
-    /// What the saved user registers at this address say.
+    /// What the saved user registers at this address, of which the verifier knows that they are that, say.
     #[cfg(bpf_target_arch = "aarch64")]
     #[inline(always)]
     pub fn of(registers: u64) -> Self {
-        const AARCH32_MODE: u64 = 0x10;
-        let r: Registers = read(registers);
+        let (number, compat) = Self::number_of(registers);
+        let numbered = |index: u32| load::<u64>(at(registers, 8 * index));
         Self {
-            number: r.syscallno as i64,
-            first: r.orig_x0,
-            second: r.regs[1],
-            third: r.regs[2],
-            fourth: r.regs[3],
-            fifth: r.regs[4],
-            sixth: r.regs[5],
-            g: r.regs[28],
-            stack: r.sp,
-            compat: (r.pstate & AARCH32_MODE != 0) as u64,
+            number,
+            first: register!(registers, orig_x0),
+            second: numbered(1),
+            third: numbered(2),
+            fourth: numbered(3),
+            fifth: numbered(4),
+            sixth: numbered(5),
+            g: numbered(28),
+            stack: register!(registers, sp),
+            compat: compat as u64,
         }
     }
 
@@ -124,15 +130,18 @@ impl Call {
     pub fn number_of(registers: u64) -> (i64, bool) {
         #[cfg(bpf_target_arch = "x86_64")]
         {
-            let [number, _, code_segment]: [u64; 3] =
-                read(at(registers, core::mem::offset_of!(Registers, orig_ax) as u32));
-            (number as i64, code_segment & 0xffff == 0x23)
+            const USER32_CODE_SEGMENT: u16 = 0x23;
+            // Of newer kernels' registers, the code segment is a union whose first member is 16 bits wide.
+            let code_segment: u16 = load(at(registers, offset_of!(Registers, cs) as u32));
+            let number: u64 = register!(registers, orig_ax);
+            (number as i64, code_segment == USER32_CODE_SEGMENT)
         }
         #[cfg(bpf_target_arch = "aarch64")]
         {
-            let number: i32 = read(at(registers, core::mem::offset_of!(Registers, syscallno) as u32));
-            let state: u64 = read(at(registers, core::mem::offset_of!(Registers, pstate) as u32));
-            (number as i64, state & 0x10 != 0)
+            const AARCH32_MODE: u64 = 0x10;
+            let number: i32 = load(at(registers, offset_of!(Registers, syscallno) as u32));
+            let state: u64 = register!(registers, pstate);
+            (number as i64, state & AARCH32_MODE != 0)
         }
     }
 

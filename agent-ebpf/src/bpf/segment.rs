@@ -16,7 +16,9 @@ use remora_abi::record::{
 };
 
 use crate::connection::{self, Found};
-use crate::globals::{CONTROLS, Cursor, PROCESSES, RECORDS, Scratch, count, setting};
+use crate::globals::{
+    CONTROLS, Cursor, GENERATION, PROCESSES, RECORDS, Scratch, count, moved_bytes, setting,
+};
 use crate::kernel::{Sock, bounded, opaque, read_user};
 use crate::pieces::Pieces;
 
@@ -108,7 +110,7 @@ fn control(id: u64) -> Control {
 
 /// Places the bytes that moved in their stream: sets the segment's position, sequence and perhaps [`AMBIGUOUS`].
 #[inline(always)]
-fn place(scratch: &mut Scratch, stream: &mut Stream, sock: Sock, tcp: bool) {
+fn place<const TYPED: bool>(scratch: &mut Scratch, stream: &mut Stream, sock: Sock<TYPED>, tcp: bool) {
     let bytes = scratch.segment.length;
     if !tcp {
         scratch.segment.position = stream.position;
@@ -123,7 +125,8 @@ fn place(scratch: &mut Scratch, stream: &mut Stream, sock: Sock, tcp: bool) {
         moved = bytes;
     }
     scratch.segment.sequence = sequence;
-    if moved >= bytes && moved < 1 << 31 {
+    // In a mode in which the rest of a run is not told, any number may have passed.
+    if moved >= bytes && (moved < 1 << 31 || scratch.control.mode == MODE_TURNS) {
         // Bytes that we were not told of (splice, io_uring on older kernels, a missed event) stand before ours.
         let position = stream.position + (moved - bytes) as u64;
         scratch.segment.position = position;
@@ -137,7 +140,7 @@ fn place(scratch: &mut Scratch, stream: &mut Stream, sock: Sock, tcp: bool) {
 
 /// Whether the peer's FIN has arrived: TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK or CLOSING (include/net/tcp_states.h).
 #[inline(always)]
-fn peer_closed(sock: Sock) -> bool {
+fn peer_closed<const TYPED: bool>(sock: Sock<TYPED>) -> bool {
     matches!(sock.state(), 6..=9 | 11)
 }
 
@@ -171,24 +174,22 @@ fn requested(last: u8, bit: u8, left: u32) -> u32 {
 /// The connection of the socket on which `bytes` bytes have moved, if more is wanted of it than their number. The first
 /// thing to ask: on most hosts most connections are of protocols that are not read.
 #[inline(always)]
-pub fn wanted(sock: Sock, direction: u8, bytes: u32) -> Found {
+pub fn wanted<const TYPED: bool>(sock: Sock<TYPED>, direction: u8, bytes: u32) -> Found {
     let found = connection::find(sock, direction, bytes);
     let Found::Connection(entry) = found else { return found };
-    // SAFETY: a live element of the map.
+    // SAFETY: a live element of the map; torn reads are of no consequence.
     let connection = unsafe { &mut *entry };
-    let id = connection.id;
-    if let Some(control) = CONTROLS.get(Control::index(id, setting!(controls)))
-        && control.connection == id
+    if let Some(control) = CONTROLS.get(Control::index(connection.id, setting!(controls)))
+        && control.connection == connection.id
         && (control.mode == MODE_OFF
-            || (control.mode == MODE_TURNS && bytes > 0 && goes_on(connection, direction)))
+            || control.mode == MODE_TURNS && bytes != 0 && goes_on(connection, direction))
     {
-        count(Counter::Segments, 1);
-        count(Counter::Bytes, bytes as u64);
         if connection.ports == 0 {
             // TCP's sequence numbers tell of them with the next segment; here nothing else would.
             let stream = if direction == READ { &mut connection.read } else { &mut connection.write };
             stream.position += bytes as u64;
         }
+        moved_bytes(bytes);
         return Found::Nothing;
     }
     found
@@ -203,9 +204,9 @@ fn goes_on(connection: &Connection, direction: u8) -> bool {
 /// `bytes` bytes moved on a connection in the call that the scratch describes; 0 bytes read means the end of the stream.
 /// They make `RECORDS` records at most.
 #[inline(always)]
-pub fn moved<const RECORDS: u64>(
+pub fn moved<const RECORDS: u64, const TYPED: bool>(
     scratch: &mut Scratch,
-    sock: Sock,
+    sock: Sock<TYPED>,
     entry: *mut Connection,
     direction: u8,
     bytes: u32,
@@ -221,27 +222,34 @@ pub fn moved<const RECORDS: u64>(
 /// Places and describes the bytes; true if there are some to be copied. Everything that needs the connection is done
 /// here, so that the verifier can forget it before it comes to the copying.
 #[inline(always)]
-fn observe(
+fn observe<const TYPED: bool>(
     scratch: &mut Scratch,
     connection: &mut Connection,
-    sock: Sock,
+    sock: Sock<TYPED>,
     direction: u8,
     bytes: u32,
 ) -> bool {
     // SAFETY: helpers without preconditions.
     let (now, who) = unsafe { (bpf_ktime_get_ns(), bpf_get_current_pid_tgid()) };
     let process = (who >> 32) as u32;
-    scratch.goid_offset = 0;
-    if let Some(special) = PROCESSES.get_ptr(process) {
-        // SAFETY: a live element of the map, written whole by user space.
-        unsafe {
-            if (*special).ignored != 0 {
-                connection.ignored = 1;
-                return false;
+    let generation = GENERATION.get(0).copied().unwrap_or(0);
+    if connection.process != process || connection.generation != generation {
+        let mut goid_offset = 0;
+        if let Some(special) = PROCESSES.get_ptr(process) {
+            // SAFETY: a live element of the map, written whole by user space.
+            unsafe {
+                if (*special).ignored != 0 {
+                    connection.ignored = 1;
+                    return false;
+                }
+                goid_offset = (*special).goid_offset;
             }
-            scratch.goid_offset = (*special).goid_offset;
         }
+        connection.process = process;
+        connection.generation = generation;
+        connection.goid_offset = goid_offset;
     }
+    scratch.goid_offset = connection.goid_offset;
     let tcp = connection.ports != 0;
     scratch.segment = Segment {
         header: Header { kind: SEGMENT, payload: 0, time: now },
@@ -275,8 +283,7 @@ fn observe(
     }
     let scratch = scratch.again();
     scratch.control = control(connection.id);
-    count(Counter::Segments, 1);
-    count(Counter::Bytes, bytes as u64);
+    moved_bytes(bytes);
     let scratch = scratch.again();
     let last = connection.last_direction;
     let (own_bit, other_bit) =
@@ -292,11 +299,12 @@ fn observe(
         scratch.segment.flags |= RUN_START;
         scratch.run.own = requested(last, own_bit, stream.budget);
         scratch.run.other = requested(last, other_bit, other.budget);
-        if scratch.control.mode == MODE_FRAMES || scratch.control.mode == MODE_TURNS {
-            scratch.run.budget = if scratch.control.mode == MODE_FRAMES { u32::MAX } else { 0 };
-            scratch.run.bodiless = 0;
-        } else {
-            run_budget(scratch.again());
+        match scratch.control.mode {
+            mode @ (MODE_FRAMES | MODE_TURNS) => {
+                scratch.run.budget = if mode == MODE_FRAMES { u32::MAX } else { 0 };
+                scratch.run.bodiless = 0;
+            }
+            _ => run_budget(scratch.again()),
         }
         let scratch = scratch.again();
         let others = if last == NO_DIRECTION { 0 } else { last & other_bit };
@@ -319,6 +327,8 @@ fn observe(
     } else if scratch.segment.position + bytes as u64 <= quiet_until {
         count(Counter::OverBudget, bytes as u64);
         return false;
+    } else if scratch.control.mode == MODE_TURNS {
+        scratch.cursor.budget = 0;
     } else if !scratch.pieces.reachable() {
         count(Counter::Unreachable, 1);
         scratch.segment.flags |= UNREACHABLE;

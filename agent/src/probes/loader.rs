@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use aya::maps::{HashMap, Map, MapData, ProgramArray, RingBuf};
-use aya::programs::{CgroupAttachMode, CgroupSockAddr, ProgramError, RawTracePoint};
-use aya::{Ebpf, EbpfLoader};
+use aya::maps::{Array, HashMap, Map, MapData, ProgramArray, RingBuf};
+use aya::programs::{CgroupAttachMode, CgroupSockAddr, Program, ProgramError, ProgramFd};
+use aya::{Btf, Ebpf, EbpfLoader};
 use remora_abi::Plain;
 use remora_abi::offsets::Settings as Globals;
 
@@ -49,18 +49,33 @@ pub struct Probes {
 }
 
 /// What the programs know about processes.
-pub struct ProcessTable(HashMap<MapData, u32, [u32; 2]>);
+pub struct ProcessTable {
+    table: HashMap<MapData, u32, [u32; 2]>,
+    /// Changed with each change of the table, so that the programs may keep what it said.
+    generation: Array<MapData, u32>,
+    changes: u32,
+}
 
 impl ProcessTable {
     /// Says what is special about a process. Ignores a full table: the process is then an ordinary one.
     pub fn set(&mut self, pid: u32, process: remora_abi::maps::Process) -> bool {
-        self.0.insert(pid, [process.ignored, process.goid_offset], 0).is_ok()
+        let done = self.table.insert(pid, [process.ignored, process.goid_offset], 0).is_ok();
+        self.changed();
+        done
     }
 
     /// Forgets a process that ended.
     pub fn remove(&mut self, pid: u32) {
         // Not there: nothing was special about it.
-        let _ = self.0.remove(&pid);
+        if self.table.remove(&pid).is_ok() {
+            self.changed();
+        }
+    }
+
+    fn changed(&mut self) {
+        self.changes = self.changes.wrapping_add(1);
+        // An array's element is always there.
+        let _ = self.generation.set(0, self.changes, 0);
     }
 }
 
@@ -125,19 +140,20 @@ fn attach_tier(
         HookError::Privilege(action) => Refusal::All(ProbeError::Privilege { action }),
         HookError::Other(reason) => Refusal::Tier(reason),
     };
+    let kernel_types = Btf::from_sys_fs()
+        .map_err(|error| Refusal::Tier(format!("the kernel's types cannot be read: {error}")))?;
     let mut calls = None;
     if !settings.floor {
-        calls = load_tail_calls(&mut ebpf, tier).map_err(refuse)?;
+        calls = load_tail_calls(&mut ebpf, tier, &kernel_types).map_err(refuse)?;
     }
     // All are loaded before the first is attached, since the verifier takes its time: a hook that sees writes must not be
     // long without the one that sees reads.
     let mut attached = Vec::new();
     for hook in COMMON.iter().chain(tier.hooks()) {
-        load(&mut ebpf, hook).map_err(refuse)?;
+        load(&mut ebpf, hook, hook, &kernel_types).map_err(refuse)?;
     }
     for hook in COMMON.iter().chain(tier.hooks()) {
-        let program = program(&mut ebpf, hook).map_err(refuse)?;
-        program.attach(hook).map_err(|error| refuse(hook_error(hook, &error)))?;
+        attach_hook(&mut ebpf, hook).map_err(refuse)?;
         attached.push((*hook).to_owned());
     }
     let no_senders = if settings.floor { None } else { attach_senders(&mut ebpf, tier).err() };
@@ -194,16 +210,37 @@ enum HookError {
     Other(String),
 }
 
-fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut RawTracePoint, HookError> {
-    let program = ebpf
-        .program_mut(name)
-        .ok_or_else(|| HookError::Other(format!("the object has no program `{name}`")))?;
-    program.try_into().map_err(|error| hook_error(name, &error))
+fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Program, HookError> {
+    ebpf.program_mut(name).ok_or_else(|| HookError::Other(format!("the object has no program `{name}`")))
+}
+
+/// Loads a program for a tracepoint.
+fn load(ebpf: &mut Ebpf, name: &str, tracepoint: &str, types: &Btf) -> Result<(), HookError> {
+    let loaded = match program(ebpf, name)? {
+        Program::RawTracePoint(program) => program.load(),
+        Program::BtfTracePoint(program) => program.load(tracepoint, types),
+        _ => return Err(HookError::Other(format!("`{name}` is of an unknown kind"))),
+    };
+    loaded.map_err(|error| hook_error(name, &error))
+}
+
+/// Attaches the program to the tracepoint of its name.
+fn attach_hook(ebpf: &mut Ebpf, name: &str) -> Result<(), HookError> {
+    let attached = match program(ebpf, name)? {
+        Program::RawTracePoint(program) => program.attach(name).map(drop),
+        Program::BtfTracePoint(program) => program.attach().map(drop),
+        _ => return Err(HookError::Other(format!("`{name}` is of an unknown kind"))),
+    };
+    attached.map_err(|error| hook_error(name, &error))
 }
 
 /// Loads the programs that others go on to, and enters them in their table. The kernel empties it as soon as nobody holds
 /// it, so the caller does.
-fn load_tail_calls(ebpf: &mut Ebpf, tier: Tier) -> Result<Option<ProgramArray<MapData>>, HookError> {
+fn load_tail_calls(
+    ebpf: &mut Ebpf,
+    tier: Tier,
+    types: &Btf,
+) -> Result<Option<ProgramArray<MapData>>, HookError> {
     let broken = || HookError::Other("the object has no table of calls".to_owned());
     if tier.tail_calls().is_empty() {
         return Ok(None);
@@ -211,17 +248,13 @@ fn load_tail_calls(ebpf: &mut Ebpf, tier: Tier) -> Result<Option<ProgramArray<Ma
     let mut table: ProgramArray<MapData> =
         ebpf.take_map("CALLS").and_then(|map| map.try_into().ok()).ok_or_else(broken)?;
     for &(name, index) in tier.tail_calls() {
-        load(ebpf, name)?;
-        let descriptor = program(ebpf, name)?.fd().map_err(|error| hook_error(name, &error))?;
+        load(ebpf, name, "sys_exit", types)?;
+        let descriptor: &ProgramFd = program(ebpf, name)?.fd().map_err(|error| hook_error(name, &error))?;
         table.set(index, descriptor, 0).map_err(|error| {
             HookError::Other(format!("`{name}` cannot be entered in the table of calls: {error}"))
         })?;
     }
     Ok(Some(table))
-}
-
-fn load(ebpf: &mut Ebpf, name: &str) -> Result<(), HookError> {
-    program(ebpf, name)?.load().map_err(|error| hook_error(name, &error))
 }
 
 /// One sentence about why a hook could not be had.
@@ -276,7 +309,11 @@ impl Probes {
 
     /// The table of processes; once.
     pub fn take_processes(&mut self) -> Option<ProcessTable> {
-        Some(ProcessTable(HashMap::try_from(self.ebpf.take_map("PROCESSES")?).ok()?))
+        Some(ProcessTable {
+            table: HashMap::try_from(self.ebpf.take_map("PROCESSES")?).ok()?,
+            generation: Array::try_from(self.ebpf.take_map("GENERATION")?).ok()?,
+            changes: 0,
+        })
     }
 
     /// The loss counters; once.

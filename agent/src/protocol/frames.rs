@@ -394,8 +394,8 @@ impl Frames {
         matches!(self.state, State::Head | State::Body { .. }).then_some((self.begun, self.begun_at))
     }
 
-    /// Position before which no byte of this stream is worth copying; 0 if the next one is. The message's last byte is: what
-    /// moves it tells that the message is whole, and when.
+    /// Position before which no byte of this stream is worth copying; 0 if the next one is. It is that of the message's last
+    /// byte: the segment with that one must be told, so that the message ends when it does and not when the next begins.
     #[must_use]
     pub fn quiet_until(&self) -> u64 {
         match self.state {

@@ -18,8 +18,10 @@ pub mod http1;
 pub mod http2;
 mod instrument;
 pub mod kafka;
+pub mod memcached;
 pub mod mongodb;
 pub mod mqtt;
+pub mod nats;
 pub mod pairing;
 pub mod postgresql;
 pub mod redis;
@@ -31,6 +33,7 @@ pub mod text;
 pub mod thrift;
 mod unknown;
 pub mod websocket;
+pub mod zookeeper;
 
 pub use exchange::{
     Attribute, Description, Detail, Endpoint, Exchange, Kind, Moment, Names, Outcome, Role, Scene, Signals,
@@ -278,17 +281,20 @@ impl Registry {
         #[rustfmt::skip]
         let mut protocols: Vec<Arc<dyn Protocol>> = vec![
             Arc::new(http1::Http1::with(&http)),
-            Arc::new(http2::Http2::new(&http)),
             Arc::new(dns::Dns),
+            Arc::new(http2::Http2::new(&http)),
             Arc::new(kafka::Kafka),
             Arc::new(amqp::Amqp),
             Arc::new(mqtt::Mqtt),
             Arc::new(fastcgi::FastCgi::new(&http)),
             Arc::new(mongodb::MongoDb::new(settings.database.statements)),
+            Arc::new(memcached::Memcached::new(settings.database.statements)),
+            Arc::new(zookeeper::ZooKeeper::new(settings.database.statements)),
             Arc::new(websocket::WebSocket),
             Arc::new(cassandra::Cassandra::new(settings.database.statements)),
             Arc::new(thrift::Thrift),
             Arc::new(dubbo::Dubbo),
+            Arc::new(nats::Nats),
             Arc::new(redis::Redis::new(settings.database.statements)),
             Arc::new(postgresql::Postgresql::new(settings.database.statements)),
         ];

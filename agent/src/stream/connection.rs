@@ -128,7 +128,7 @@ impl Connection {
     /// The next segment, in the order in which the kernel told them.
     pub fn segment(&mut self, segment: &Segment, payload: &[u8], room: &mut Room<'_>) {
         // Where not all writes are told, it cannot be known whether a read's cause is still to come.
-        let all_told = !matches!(self.stage, Stage::Unknown(_));
+        let all_told = !matches!(self.stage, Stage::Unknown(_)) && self.control.mode != MODE_TURNS;
         if all_told && segment.direction == READ && self.reorder.must_wait(segment, self.seen_written()) {
             Counters::bump(&room.counters.held_segments, 1);
             self.reorder.hold(*segment, payload);
@@ -182,7 +182,7 @@ impl Connection {
         Counters::bump(&room.counters.overlap_bytes, overlap);
         let gap = segment.position.saturating_sub(place);
         if gap > 0 {
-            Counters::bump(&room.counters.gap_bytes, gap);
+            self.gap(gap, room);
             let chunk = Chunk { at, position: place, length: gap, bytes: &[], run_start: false };
             self.chunk(reading, &chunk, room);
         }
@@ -194,8 +194,15 @@ impl Connection {
             bytes: &payload[skipped..],
             run_start: segment.flags & RUN_START != 0,
         };
-        Counters::bump(&room.counters.gap_bytes, chunk.length.saturating_sub(chunk.bytes.len() as u64));
+        self.gap(chunk.length.saturating_sub(chunk.bytes.len() as u64), room);
         self.chunk(reading, &chunk, room);
+    }
+
+    /// So many bytes are missing, unless nobody asked for them.
+    fn gap(&self, bytes: u64, room: &Room<'_>) {
+        if self.control.mode != MODE_TURNS {
+            Counters::bump(&room.counters.gap_bytes, bytes);
+        }
     }
 
     /// Gives a chunk to the parser, or looks for the protocol in it.
@@ -417,7 +424,7 @@ impl Connection {
         // The end of a stream takes one sequence number.
         let gap = position.saturating_sub(seen);
         if gap > 1 && gap < 1 << 31 {
-            Counters::bump(&room.counters.gap_bytes, gap);
+            self.gap(gap, room);
             // The end of what was written takes a number if it was sent, of what was read if it was read.
             let orderly = self.closed.is_some_and(|close| close.error == 0);
             let ended = if reading { self.read_to_end } else { orderly };

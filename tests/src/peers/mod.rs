@@ -3,12 +3,19 @@
 pub mod amqp;
 pub mod cassandra;
 pub mod dns;
+pub mod dubbo;
 pub mod fastcgi;
 pub mod kafka;
+pub mod memcached;
 pub mod mongodb;
 pub mod mongodb;
 pub mod mqtt;
+pub mod mqtt;
+pub mod nats;
+pub mod postgresql;
 pub mod redis;
+pub mod thrift;
+pub mod zookeeper;
 
 use std::path::PathBuf;
 

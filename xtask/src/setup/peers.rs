@@ -32,12 +32,30 @@ const DEBIAN: &[(&str, &[&str])] = &[
     ("/usr/bin/etcd", &["etcd-server", "etcd-client"]),
     ("/usr/share/zookeeper/bin/zkServer.sh", &["zookeeperd"]),
     ("/usr/bin/mvn", &["maven", "default-jdk-headless"]),
+    ("/usr/bin/thrift", &["thrift-compiler"]),
 ];
 
-/// Python packages: `name==version`.
-const PYTHON: &[&str] = &["pika==1.4.4", "paho-mqtt==2.2.0"];
-const PYTHON: &[&str] =
-    &["redis==6.4.0", "pymemcache==4.0.0", "python-binary-memcached==0.31.4", "nats-py==2.11.0"];
+/// Python packages: `name==version`, one a line.
+#[rustfmt::skip]
+const PYTHON: &[&str] = &[
+    "confluent-kafka==2.16.1",
+    "grpcio==1.85.1",
+    "kafka-python==3.0.12",
+    "kazoo==2.11.0",
+    "nats-py==2.11.0",
+    "paho-mqtt==2.2.0",
+    "pika==1.4.4",
+    "psycopg2-binary==2.9.13",
+    "psycopg[binary]==3.3.9",
+    "pymemcache==4.0.0",
+    "pymongo==4.20.0",
+    "PyMySQL==1.2.4",
+    "python-binary-memcached==0.31.4",
+    "redis==6.4.0",
+    "scylla-driver==3.29.12",
+    "thrift==0.25.0",
+    "websockets==17.4",
+];
 
 /// Node packages: `name@version`.
 const NODE: &[&str] = &[];

@@ -1,11 +1,12 @@
 //! Tier `socket-tracepoint`: two tracepoints of the socket layer (since Linux 6.3).
 //!
+//! They are BTF tracepoints: the verifier knows the socket's type, so that its fields are loaded without a helper's help.
 //! They fire for sockets only and name the socket itself, whoever moved the bytes: no descriptor to look up, no race
 //! with its reuse, no cost for any other system call, and io_uring is seen too.
 
 use aya_ebpf::helpers::generated::bpf_get_current_task;
-use aya_ebpf::macros::raw_tracepoint;
-use aya_ebpf::programs::RawTracePointContext;
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
 use remora_abi::loss::Counter;
 use remora_abi::record::{READ, WRITE};
 
@@ -23,8 +24,8 @@ const KERNEL_THREAD: u32 = 0x0020_0000;
 const IO_WORKER: u32 = 0x0000_0010;
 
 /// `trace_sock_send_length(struct sock *sk, int ret, int flags)` (net/socket.c)
-#[raw_tracepoint(tracepoint = "sock_send_length")]
-pub fn sock_send_length(context: RawTracePointContext) -> i32 {
+#[btf_tracepoint(function = "sock_send_length")]
+pub fn sock_send_length(context: BtfTracePointContext) -> i32 {
     let result: i32 = context.arg(1);
     if result >= 0 {
         socket_call(Sock(context.arg(0)), WRITE, result as u32, 0);
@@ -35,8 +36,8 @@ pub fn sock_send_length(context: RawTracePointContext) -> i32 {
 }
 
 /// `trace_sock_recv_length(struct sock *sk, int ret, int flags)` (net/socket.c)
-#[raw_tracepoint(tracepoint = "sock_recv_length")]
-pub fn sock_recv_length(context: RawTracePointContext) -> i32 {
+#[btf_tracepoint(function = "sock_recv_length")]
+pub fn sock_recv_length(context: BtfTracePointContext) -> i32 {
     let result: i32 = context.arg(1);
     let flags: u32 = context.arg(2);
     if result < 0 {
@@ -48,7 +49,7 @@ pub fn sock_recv_length(context: RawTracePointContext) -> i32 {
 }
 
 #[inline(always)]
-fn socket_call(sock: Sock, direction: u8, bytes: u32, flags: u64) {
+fn socket_call(sock: Sock<true>, direction: u8, bytes: u32, flags: u64) {
     let entry = match wanted(sock, direction, bytes) {
         Found::Connection(_) if bytes == 0 && direction == WRITE => return,
         Found::Connection(entry) => entry,
@@ -81,11 +82,11 @@ fn socket_call(sock: Sock, direction: u8, bytes: u32, flags: u64) {
             return;
         }
     }
-    moved::<MAX_RECORDS>(scratch.again(), sock, entry, direction, bytes);
+    moved::<MAX_RECORDS, _>(scratch.again(), sock, entry, direction, bytes);
 }
 
 #[inline(always)]
-fn socket_datagram(sock: Sock, direction: u8, bytes: u32) {
+fn socket_datagram(sock: Sock<true>, direction: u8, bytes: u32) {
     let Some(socket) = datagram::wanted(sock, direction) else { return };
     let Some(scratch) = Scratch::of(Program::of(direction)) else { return };
     scratch.call = Call::current();

@@ -1,14 +1,15 @@
 //! Tier `syscall-tracepoint`: the exit of the system calls that can move bytes on a socket.
 //!
-//! One hook, the raw tracepoint at the exit of all system calls, which goes on to the program for the call. At a call's
+//! One hook, the BTF tracepoint at the exit of all system calls (since Linux 5.5: the verifier knows the saved registers'
+//! type, so that a look at them costs no helper), which goes on to the program for the call. At a call's
 //! exit the saved user registers still hold the arguments beside the result, so no hook at its entry and no map between
 //! the two is needed. The socket is looked up by the descriptor after the call; if another thread has meanwhile put
 //! another socket in its place, that socket's own sequence number has not moved by what the call returned, and the
 //! segment is counted as ambiguous instead of being told of the wrong connection.
 
 use aya_ebpf::helpers::generated::bpf_get_current_task;
-use aya_ebpf::macros::raw_tracepoint;
-use aya_ebpf::programs::RawTracePointContext;
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
 use remora_abi::loss::Counter;
 use remora_abi::maps::calls;
 use remora_abi::record::{READ, WRITE};
@@ -33,8 +34,8 @@ const MAX_DATAGRAMS: u64 = 16;
 const MESSAGE_LENGTH: u32 = 56;
 
 /// `trace_sys_exit(struct pt_regs *regs, long ret)` (include/trace/events/syscalls.h)
-#[raw_tracepoint(tracepoint = "sys_exit")]
-pub fn sys_exit(context: RawTracePointContext) -> i32 {
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit(context: BtfTracePointContext) -> i32 {
     let result: i64 = context.arg(1);
     if result < 0 {
         return 0;
@@ -67,17 +68,22 @@ pub fn sys_exit(context: RawTracePointContext) -> i32 {
 
 /// The socket behind a descriptor of the current process, if it is one.
 #[inline(always)]
-fn socket(descriptor: u64) -> Option<Sock> {
+fn socket(descriptor: u64) -> Option<Sock<false>> {
     // SAFETY: a helper without preconditions.
     let task = unsafe { bpf_get_current_task() };
     let files: u64 = read(at(task, offset!(task_files)));
     let table: u64 = read(at(files, offset!(files_table)));
-    let size: u32 = read(at(table, offset!(table_size)));
+    let (size, array) = if offset!(table_files) == offset!(table_size) + 8 {
+        // They stand side by side.
+        let [size, array]: [u64; 2] = read(at(table, offset!(table_size)));
+        (size as u32, array)
+    } else {
+        (read(at(table, offset!(table_size))), read(at(table, offset!(table_files))))
+    };
     let descriptor = descriptor as u32;
     if descriptor >= size {
         return None;
     }
-    let array: u64 = read(at(table, offset!(table_files)));
     let file: u64 = read(array + descriptor as u64 * 8);
     let inode: u64 = read(at(file, offset!(file_inode)));
     let mode: u16 = read(at(inode, offset!(inode_mode)));
@@ -92,7 +98,7 @@ fn socket(descriptor: u64) -> Option<Sock> {
 
 /// The call that ends here and its result, put into the program's scratch.
 #[inline(always)]
-fn ended(context: &RawTracePointContext, program: Program) -> Option<(&'static mut Scratch, i64)> {
+fn ended(context: &BtfTracePointContext, program: Program) -> Option<(&'static mut Scratch, i64)> {
     let scratch = Scratch::of(program)?;
     scratch.call = Call::of(context.arg(0));
     scratch.behind = 0;
@@ -100,8 +106,8 @@ fn ended(context: &RawTracePointContext, program: Program) -> Option<(&'static m
 }
 
 /// At the exit of calls that read.
-#[raw_tracepoint(tracepoint = "sys_exit")]
-pub fn sys_exit_read(context: RawTracePointContext) -> i32 {
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit_read(context: BtfTracePointContext) -> i32 {
     let Some((scratch, result)) = ended(&context, Program::Read) else { return 0 };
     let flags = match scratch.call.number {
         number::RECVFROM => scratch.call.fourth,
@@ -118,13 +124,13 @@ pub fn sys_exit_read(context: RawTracePointContext) -> i32 {
         _ => return 0,
     };
     scratch.pieces = if flags & MSG_TRUNC != 0 { Pieces::UNREACHABLE } else { Pieces::of(&scratch.call) };
-    moved::<MAX_RECORDS>(scratch.again(), sock, entry, READ, result as u32);
+    moved::<MAX_RECORDS, _>(scratch.again(), sock, entry, READ, result as u32);
     0
 }
 
 /// At the exit of calls that write.
-#[raw_tracepoint(tracepoint = "sys_exit")]
-pub fn sys_exit_write(context: RawTracePointContext) -> i32 {
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit_write(context: BtfTracePointContext) -> i32 {
     let Some((scratch, result)) = ended(&context, Program::Write) else { return 0 };
     if result == 0 {
         return 0;
@@ -136,13 +142,13 @@ pub fn sys_exit_write(context: RawTracePointContext) -> i32 {
         Found::Nothing => return 0,
     };
     scratch.pieces = Pieces::of(&scratch.call);
-    moved::<MAX_RECORDS>(scratch.again(), sock, entry, WRITE, result as u32);
+    moved::<MAX_RECORDS, _>(scratch.again(), sock, entry, WRITE, result as u32);
     0
 }
 
 /// At the exit of `splice(in, _, out, …)`. One of the two is a pipe, so the other alone may be a socket.
-#[raw_tracepoint(tracepoint = "sys_exit")]
-pub fn sys_exit_splice(context: RawTracePointContext) -> i32 {
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit_splice(context: BtfTracePointContext) -> i32 {
     let Some((scratch, result)) = ended(&context, Program::Read) else { return 0 };
     scratch.pieces = Pieces::UNREACHABLE;
     let (sock, direction) = match socket(scratch.call.first) {
@@ -154,14 +160,14 @@ pub fn sys_exit_splice(context: RawTracePointContext) -> i32 {
         },
     };
     if let Found::Connection(entry) = wanted(sock, direction, result as u32) {
-        moved::<1>(scratch.again(), sock, entry, direction, result as u32);
+        moved::<1, _>(scratch.again(), sock, entry, direction, result as u32);
     }
     0
 }
 
 /// At the exit of `recvmmsg`.
-#[raw_tracepoint(tracepoint = "sys_exit")]
-pub fn sys_exit_recvmmsg(context: RawTracePointContext) -> i32 {
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit_recvmmsg(context: BtfTracePointContext) -> i32 {
     let Some((scratch, result)) = ended(&context, Program::Read) else { return 0 };
     if scratch.call.fourth & (MSG_PEEK | MSG_ERRQUEUE) == 0 {
         messages(&context, scratch, READ, result);
@@ -170,8 +176,8 @@ pub fn sys_exit_recvmmsg(context: RawTracePointContext) -> i32 {
 }
 
 /// At the exit of `sendmmsg`.
-#[raw_tracepoint(tracepoint = "sys_exit")]
-pub fn sys_exit_sendmmsg(context: RawTracePointContext) -> i32 {
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit_sendmmsg(context: BtfTracePointContext) -> i32 {
     let Some((scratch, result)) = ended(&context, Program::Write) else { return 0 };
     messages(&context, scratch, WRITE, result);
     0
@@ -179,7 +185,7 @@ pub fn sys_exit_sendmmsg(context: RawTracePointContext) -> i32 {
 
 /// `result` messages of the `struct mmsghdr` array moved.
 #[inline(always)]
-fn messages(context: &RawTracePointContext, scratch: &mut Scratch, direction: u8, result: i64) {
+fn messages(context: &BtfTracePointContext, scratch: &mut Scratch, direction: u8, result: i64) {
     let Some(sock) = socket(scratch.call.first) else { return };
     if sock.protocol() == UDP {
         go_on(
@@ -225,16 +231,16 @@ fn message(scratch: &mut Scratch, direction: u8, i: u64) {
     let scratch = scratch.again();
     scratch.behind = scratch.behind.wrapping_sub(length);
     if length > 0 {
-        let sock = Sock(scratch.messages.sock);
+        let sock: Sock<false> = Sock(scratch.messages.sock);
         if let Found::Connection(entry) = wanted(sock, direction, length) {
-            moved::<RECORDS_A_MESSAGE>(scratch.again(), sock, entry, direction, length);
+            moved::<RECORDS_A_MESSAGE, _>(scratch.again(), sock, entry, direction, length);
         }
     }
 }
 
 /// Goes on to the program for datagrams.
 #[inline(always)]
-fn go_on(context: &RawTracePointContext, scratch: &mut Scratch, sock: Sock, index: u32) -> i32 {
+fn go_on(context: &BtfTracePointContext, scratch: &mut Scratch, sock: Sock<false>, index: u32) -> i32 {
     scratch.messages.sock = sock.0;
     // SAFETY: the table holds programs of this kind only. It returns only if the entry is missing.
     unsafe { CALLS.tail_call(context, index) };
@@ -244,7 +250,7 @@ fn go_on(context: &RawTracePointContext, scratch: &mut Scratch, sock: Sock, inde
 /// The scratch of a program that was gone on to, with the socket entered in its datagram; `None` if nothing of it is
 /// wanted.
 #[inline(always)]
-fn datagrams(direction: u8) -> Option<(&'static mut Scratch, Sock)> {
+fn datagrams(direction: u8) -> Option<(&'static mut Scratch, Sock<false>)> {
     let scratch = Scratch::of(Program::of(direction))?;
     let sock = Sock(scratch.messages.sock);
     let socket = datagram::wanted(sock, direction)?;
@@ -256,45 +262,45 @@ fn datagrams(direction: u8) -> Option<(&'static mut Scratch, Sock)> {
 }
 
 /// At the exit of calls that read, on a UDP socket.
-#[raw_tracepoint(tracepoint = "sys_exit")]
-pub fn sys_exit_read_datagram(context: RawTracePointContext) -> i32 {
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit_read_datagram(context: BtfTracePointContext) -> i32 {
     let Some((scratch, sock)) = datagrams(READ) else { return 0 };
     one(scratch, sock, context.arg(1));
     0
 }
 
 /// At the exit of calls that write, on a UDP socket.
-#[raw_tracepoint(tracepoint = "sys_exit")]
-pub fn sys_exit_write_datagram(context: RawTracePointContext) -> i32 {
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit_write_datagram(context: BtfTracePointContext) -> i32 {
     let Some((scratch, sock)) = datagrams(WRITE) else { return 0 };
     one(scratch, sock, context.arg(1));
     0
 }
 
 #[inline(always)]
-fn one(scratch: &mut Scratch, sock: Sock, result: i64) {
+fn one(scratch: &mut Scratch, sock: Sock<false>, result: i64) {
     scratch.pieces = Pieces::of(&scratch.call);
     datagram::tell(scratch.again(), sock, result as u32, Peer::Named, false);
 }
 
 /// At the exit of `recvmmsg` on a UDP socket.
-#[raw_tracepoint(tracepoint = "sys_exit")]
-pub fn sys_exit_recvmmsg_datagrams(context: RawTracePointContext) -> i32 {
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit_recvmmsg_datagrams(context: BtfTracePointContext) -> i32 {
     let Some((scratch, sock)) = datagrams(READ) else { return 0 };
     each(scratch, sock, context.arg(1));
     0
 }
 
 /// At the exit of `sendmmsg` on a UDP socket.
-#[raw_tracepoint(tracepoint = "sys_exit")]
-pub fn sys_exit_sendmmsg_datagrams(context: RawTracePointContext) -> i32 {
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit_sendmmsg_datagrams(context: BtfTracePointContext) -> i32 {
     let Some((scratch, sock)) = datagrams(WRITE) else { return 0 };
     each(scratch, sock, context.arg(1));
     0
 }
 
 #[inline(always)]
-fn each(scratch: &mut Scratch, sock: Sock, result: i64) {
+fn each(scratch: &mut Scratch, sock: Sock<false>, result: i64) {
     scratch.messages.count = result as u64;
     let mut i = 0;
     while i < MAX_DATAGRAMS {

@@ -1,7 +1,7 @@
 //! Status codes (`grpc/doc/statuscodes.md`), and what stands for one that was never sent.
 
+use crate::protocol::Role;
 use crate::protocol::http::Reset;
-use crate::protocol::{Role, Stream};
 
 const NAMES: [&str; 17] = [
     "OK",
@@ -60,7 +60,8 @@ pub fn is_error(status: u32, role: Role) -> bool {
 pub fn of_reset(reset: Reset, late: bool) -> u32 {
     match reset.code {
         7 => UNAVAILABLE,
-        8 if late && reset.by == Stream::ToServer => DEADLINE_EXCEEDED,
+        // Either end gives up when it passes.
+        8 if late => DEADLINE_EXCEEDED,
         8 => CANCELLED,
         11 => RESOURCE_EXHAUSTED,
         12 => PERMISSION_DENIED,

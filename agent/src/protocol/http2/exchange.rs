@@ -16,7 +16,7 @@ impl Http2Parser {
             return;
         }
         // A stream of a client's is used once, and their numbers rise (RFC 9113, 5.1.1).
-        if id % 2 == 0 || id <= self.highest || !self.gathered.is_request() {
+        if id.is_multiple_of(2) || id <= self.highest || !self.gathered.is_request() {
             return;
         }
         self.highest = id;

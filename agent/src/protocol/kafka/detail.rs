@@ -5,7 +5,7 @@
 //! - A Produce is a producer's `send`, a Fetch that brought records a consumer's `receive`, an OffsetCommit settles;
 //!   every other API is a client's call by its name, and to the broker all of them are.
 //! - A Fetch waits at the broker until there are records, or for as long as the consumer allows. One that ended without
-//!   is no operation on messages: its duration counts nowhere.
+//!   is no operation on messages: it is counted (`remora.kafka.empty_fetches`), and becomes no span.
 //! - A destination and a partition are told if there is exactly one.
 //! - A group's coordinator answers `MEMBER_ID_REQUIRED` and `REBALANCE_IN_PROGRESS` as steps of every rebalance: told as
 //!   `remora.kafka.signal`, no error.
@@ -19,7 +19,8 @@ use super::summary::{Summary, Topic};
 use super::topics::{self, Id, Topics};
 use super::{errors, instruments};
 use crate::protocol::{
-    Attribute, Description, Detail, Exchange, Kind, Outcome, Role, Scene, TraceParent, Value, context, text,
+    Attribute, Description, Detail, Exchange, Kind, Outcome, Role, Scene, Signals, TraceParent, Value,
+    context, text,
 };
 
 /// Longest group id that is kept. Bytes.
@@ -138,6 +139,13 @@ impl Kafka {
         }
     }
 
+    /// A response to Fetch passed, and it is not known whether there were records in it.
+    pub fn lacks_records(&self) -> bool {
+        matches!(self.key, api::FETCH | api::SHARE_FETCH)
+            && self.fetched == Fetched::Unknown
+            && self.error.is_none()
+    }
+
     /// The response tells which of the topics that were asked for there were records of; what is cut off, not how many.
     fn fetched(&mut self, summary: &Summary<'_>, whole: bool, known: &Topics) {
         let filled = &summary.filled;
@@ -185,6 +193,15 @@ impl Kafka {
             (api::FETCH | api::SHARE_FETCH, Fetched::Nothing) => instruments::WAITED,
             (api::FETCH | api::SHARE_FETCH, Fetched::Records) if !self.follower => instruments::RECEIVED,
             _ => instruments::OTHER,
+        }
+    }
+
+    /// A long poll that found nothing is one of many, and tells of nobody's work.
+    fn signals(&self) -> Signals {
+        if self.fetched == Fetched::Nothing && self.error.is_none() {
+            Signals::Metrics
+        } else {
+            Signals::SpanAndMetrics
         }
     }
 
@@ -309,7 +326,7 @@ impl Detail for Kafka {
             parent: self.parent.clone(),
             kind: operation.map_or(Kind::ByRole, |(_, _, kind)| kind),
             instruments: self.instruments(),
-            ..Description::default()
+            signals: self.signals(),
         }
     }
 }

@@ -138,7 +138,7 @@ impl KafkaParser {
             _ => walk(&mut body, layout, detail.version, flexible, &mut summary),
         });
         detail.answered(&summary, read.is_ok(), &self.topics);
-        let lost = frame.cut && !summary.answered;
+        let lost = frame.cut && (!summary.answered || detail.lacks_records());
         if lost {
             self.losses.unpaired_requests += 1;
             return Outcome::ResponseLost;

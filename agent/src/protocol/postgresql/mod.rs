@@ -14,7 +14,6 @@ mod frontend;
 mod infer;
 mod message;
 mod parser;
-mod prepared;
 mod steps;
 
 #[cfg(test)]

@@ -1,29 +1,19 @@
 //! One connection: requests and their answers.
 //!
-//! Pairing rests on order alone, so it must be known that nothing is under way when the first request is seen. Of a connection
-//! from before our time, or after a loss, that is doubtful: what is told then is held until the client speaks again with
-//! every answer in its place. An answer too many shows that the pairing was wrong, and what is held is dropped.
+//! Pairing rests on order alone; see [`Doubt`] for what is made of that in the middle of a connection and after losses.
 
 use std::sync::Arc;
 
 use super::message::{Backend, CANCEL_REQUEST, Frontend, GSSENC_REQUEST, HEADER, SSL_REQUEST, u32_at};
-use super::prepared::{Names, Prepared};
 use super::steps::{Kind, Refusal, Step, Steps};
 use super::{SYSTEM, backend, frontend};
 use crate::protocol::frames::{Frame, Frames, Input, Next};
 use crate::protocol::pairing::Pending;
 use crate::protocol::sql::detail::SqlDetail;
+use crate::protocol::sql::doubt::Doubt;
+use crate::protocol::sql::prepared::{Names, Prepared};
 use crate::protocol::sql::{Dialect, Statement};
 use crate::protocol::{Chunk, End, Exchange, Interest, Losses, Moment, Outcome, Parser, Statements, Stream};
-
-/// Exchanges that are held while their pairing is in doubt.
-const MAX_HELD: usize = 256;
-/// A pairing that nothing spoke against for so long is right. Nanoseconds.
-const SILENCE: u64 = 1_000_000_000;
-/// Times that the client must begin to speak with every answer in its place: after a late start or a loss, and after
-/// signs of pipelining.
-const DOUBT: u8 = 1;
-const GREAT_DOUBT: u8 = 4;
 
 /// The state of a connection.
 pub(super) struct Connection {
@@ -51,9 +41,7 @@ pub(super) struct Connection {
     requests_lost: bool,
     /// Answers were lost; likewise.
     answers_lost: bool,
-    doubt: u8,
-    held: Vec<Exchange>,
-    last: u64,
+    doubt: Doubt,
     losses: Losses,
 }
 
@@ -77,9 +65,7 @@ impl Connection {
             cancel: None,
             requests_lost: false,
             answers_lost: false,
-            doubt: if midstream { DOUBT } else { 0 },
-            held: Vec::new(),
-            last: 0,
+            doubt: Doubt::new(midstream),
             losses: Losses::default(),
         }
     }
@@ -123,10 +109,7 @@ impl Connection {
                     .and_then(|(portal, rest)| Some((portal, super::message::text(rest)?.0)));
                 let mut statement = None;
                 if let Some((portal, name)) = names {
-                    let prepared = self.prepared.get_mut(name).map(|prepared| Prepared {
-                        statement: Arc::clone(&prepared.statement),
-                        parent: prepared.parent.take(),
-                    });
+                    let prepared = self.prepared.use_one(name);
                     statement = prepared.as_ref().map(|prepared| Arc::clone(&prepared.statement));
                     let kept = self.portals.insert(portal, prepared);
                     self.losses.over_limit += u64::from(!kept);
@@ -149,12 +132,8 @@ impl Connection {
             }
             b'E' => {
                 let start = self.unit.take().unwrap_or(start);
-                let portal = frontend::name(message).and_then(|(portal, _)| self.portals.get_mut(portal));
-                let prepared = portal.map(|portal| Prepared {
-                    statement: Arc::clone(&portal.statement),
-                    parent: portal.parent.take(),
-                });
-                let detail = self.detail(prepared);
+                let portal = frontend::name(message).and_then(|(name, _)| self.portals.use_one(name));
+                let detail = self.detail(portal);
                 self.push(Step::exchange(Kind::Execute, Pending::new(start, detail)));
             }
             b'S' => {
@@ -215,16 +194,12 @@ impl Connection {
     fn turn(&mut self, now: u64, out: &mut Vec<Exchange>) {
         self.unit = None;
         if self.requests_lost || self.answers_lost {
-            let doubt = if self.steps.syncs() > 1 { GREAT_DOUBT } else { DOUBT };
-            self.doubt = self.doubt.max(doubt);
+            self.doubt.raise(self.steps.syncs());
             self.losses.unpaired_requests += self.steps.tell_all(now, Outcome::ResponseLost, out);
             (self.requests_lost, self.answers_lost) = (false, false);
             self.forget_answer();
-        } else if self.doubt > 0 && self.steps.is_empty() && !self.held.is_empty() {
-            self.doubt -= 1;
-            if self.doubt == 0 {
-                out.append(&mut self.held);
-            }
+        } else if self.steps.is_empty() {
+            self.doubt.clean_turn(out);
         }
     }
 
@@ -345,14 +320,7 @@ impl Connection {
     }
 
     fn tell(&mut self, pending: Pending<SqlDetail>, end: u64, out: &mut Vec<Exchange>) {
-        if self.doubt == 0 {
-            pending.tell(end, Outcome::Complete, out);
-            return;
-        }
-        if self.held.len() >= MAX_HELD {
-            self.drop_held();
-        }
-        pending.tell(end, Outcome::Complete, &mut self.held);
+        self.losses.unpaired_requests += self.doubt.tell(pending, end, out);
     }
 
     fn fail(&mut self, message: &[u8]) {
@@ -390,13 +358,8 @@ impl Connection {
             b'E' if backend::error(message).1.is_some() => {}
             b'Z' => {
                 self.losses.unpaired_responses += 1;
-                if self.answers_lost {
-                    return;
-                }
-                // What was paired before may have been paired with the answers of others.
-                if !self.held.is_empty() || self.doubt == 0 {
-                    self.doubt = GREAT_DOUBT;
-                    self.drop_held();
+                if !self.answers_lost {
+                    self.losses.unpaired_requests += self.doubt.unasked();
                 }
             }
             _ => {}
@@ -406,16 +369,10 @@ impl Connection {
     /// An answer that does not fit its request.
     fn out_of_step(&mut self, out: &mut Vec<Exchange>, now: u64) {
         self.losses.resynchronised += 1;
-        self.doubt = GREAT_DOUBT;
-        self.drop_held();
+        self.losses.unpaired_requests += self.doubt.wrong();
         self.losses.unpaired_requests += self.steps.tell_all(now, Outcome::ResponseLost, out);
         (self.requests_lost, self.answers_lost) = (true, true);
         self.forget_answer();
-    }
-
-    fn drop_held(&mut self) {
-        self.losses.unpaired_requests += self.held.len() as u64;
-        self.held.clear();
     }
 }
 
@@ -424,7 +381,7 @@ impl Parser for Connection {
         if self.unreadable {
             return;
         }
-        self.last = chunk.at.time;
+        self.doubt.passing(chunk.at.time);
         let mut input = Input::new(chunk);
         match stream {
             Stream::ToServer => {
@@ -458,7 +415,7 @@ impl Parser for Connection {
     fn stream_end(&mut self, _: Stream, _: Moment, _: &mut Vec<Exchange>) {}
 
     fn end(&mut self, at: Moment, cause: End, out: &mut Vec<Exchange>) {
-        out.append(&mut self.held);
+        self.doubt.end(out);
         if let Some(cancel) = self.cancel.take() {
             // There is no answer but the connection's end.
             cancel.tell(at.time, Outcome::Complete, out);
@@ -471,14 +428,13 @@ impl Parser for Connection {
     }
 
     fn tick(&mut self, now: u64, out: &mut Vec<Exchange>) {
-        if self.waiting() && now.saturating_sub(self.last) >= SILENCE {
-            self.doubt = 0;
-            out.append(&mut self.held);
+        if self.waiting() {
+            self.doubt.tick(now, out);
         }
     }
 
     fn waiting(&self) -> bool {
-        !self.held.is_empty() && self.steps.is_empty()
+        self.doubt.holds() && self.steps.is_empty()
     }
 
     fn interest(&self) -> Interest {

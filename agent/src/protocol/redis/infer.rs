@@ -83,6 +83,11 @@ pub(super) fn may_be_replies(bytes: &[u8]) -> bool {
     replies(bytes) != Look::Wrong
 }
 
+/// A message to a subscriber begins so.
+pub(super) fn is_message(bytes: &[u8]) -> bool {
+    pushed(bytes) == Look::Sure
+}
+
 /// Arrays of bulk strings, one after the other.
 fn commands(bytes: &[u8]) -> Look {
     let mut rest = bytes;

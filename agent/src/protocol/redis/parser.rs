@@ -8,9 +8,11 @@
 //!
 //! When bytes are lost, the order is in doubt. What was sent before the lost commands keeps its replies; replies behind
 //! lost ones belong to nobody. The order is known again when a client begins to speak after the server: everybody who
-//! waits for answers has got them by then. On a connection that has shown otherwise (threads that share it send while
+//! waits for answers has got them by then. On a connection that often shows otherwise (threads that share it send while
 //! others wait), that takes a moment of silence. A reply of a type that its command never has tells that the order was
 //! wrong, and puts it in doubt again.
+//!
+//! A reply may be seen before the end of its command, if the last bytes of that passed unseen: it waits for it.
 
 use crate::protocol::frames::Input;
 use crate::protocol::pairing::{InOrder, Pending};
@@ -24,7 +26,11 @@ use super::request::{self, Request, Requests};
 /// Commands that wait for their replies at most; those beyond it are counted and not told.
 const MOST_PENDING: usize = 32 * 1024;
 /// A silence after which nobody is likely to be waiting. Nanoseconds.
-const SILENCE: u64 = 100_000_000;
+const SILENCE: u64 = 20_000_000;
+/// Times, more than the others, that a client spoke before it had all answers, from which on a connection is taken for
+/// shared; and the most that are counted. A reply that passed unseen looks the same once.
+const SHARED: u8 = 4;
+const MOST_SHARED: u8 = 16;
 
 /// What the client wants to hear.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,8 +101,10 @@ pub(super) struct RedisParser {
     commands_lost: Option<u64>,
     /// Replies before the next one are not known, since this time.
     replies_lost: Option<u64>,
-    /// Commands have been sent while others waited.
-    shared: bool,
+    /// How often commands have been sent while others waited, less how often not.
+    shared: u8,
+    /// A reply to the command that is under way.
+    early: Option<Reply>,
     /// When the last chunk passed, and how long nothing had passed before the present one.
     last: u64,
     silence: u64,
@@ -124,7 +132,8 @@ impl RedisParser {
             uncounted: 0,
             commands_lost: midstream.then_some(0),
             replies_lost: None,
-            shared: false,
+            shared: 0,
+            early: None,
             last: 0,
             silence: 0,
             mode: Mode::Replies,
@@ -141,7 +150,11 @@ impl RedisParser {
     fn request(&mut self, request: Request, out: &mut Vec<Exchange>) {
         if request.turn {
             self.settle(request.start.time, out);
-            self.shared |= !self.pending.is_empty() || self.uncounted > 0;
+            if self.commands_lost.is_none() && self.replies_lost.is_none() {
+                let alone = self.pending.is_empty() && self.uncounted == 0;
+                let count = if alone { self.shared.saturating_sub(1) } else { self.shared + 1 };
+                self.shared = count.min(MOST_SHARED);
+            }
         }
         let (start, end) = (request.start, request.end);
         let mut detail = RedisDetail::new(request, self.statements);
@@ -176,6 +189,9 @@ impl RedisParser {
             self.uncounted += 1;
             self.losses.over_limit += 1;
         }
+        if let Some(reply) = self.early.take() {
+            self.reply(reply, out);
+        }
     }
 
     /// `CLIENT REPLY`: does this command get none?
@@ -207,7 +223,7 @@ impl RedisParser {
 
     /// A client began to speak at `start`: whatever was in doubt is over, if nobody else can be waiting.
     fn settle(&mut self, start: u64, out: &mut Vec<Exchange>) {
-        if self.shared && self.silence < SILENCE {
+        if self.shared >= SHARED && self.silence < SILENCE {
             return;
         }
         if self.replies_lost.is_some_and(|since| since <= start) {
@@ -245,9 +261,12 @@ impl RedisParser {
                 self.uncounted -= 1;
                 return;
             }
-            self.losses.unpaired_responses += 1;
-            // One more than was asked for: somebody had been waiting.
-            self.shared |= self.commands_lost.is_none();
+            let begun = self.requests.under_way().is_some_and(|begun| begun.time <= reply.start.time);
+            if begun && self.commands_lost.is_none() && self.early.is_none() {
+                self.early = Some(reply);
+            } else {
+                self.losses.unpaired_responses += 1;
+            }
             return;
         };
         if !fits(&pending.detail, &reply) {
@@ -255,7 +274,6 @@ impl RedisParser {
             self.losses.unpaired_requests += 1;
             self.losses.unpaired_responses += 1;
             self.replies_lost = Some(reply.end.time);
-            self.shared = true;
             pending.tell(reply.end.time, Outcome::ResponseLost, out);
             return;
         }
@@ -390,6 +408,7 @@ impl Parser for RedisParser {
                         request::Event::Request(request) => self.request(request, out),
                         request::Event::Lost => {
                             self.commands_lost = Some(chunk.at.time);
+                            self.losses.unpaired_responses += u64::from(self.early.take().is_some());
                             self.namespace = None;
                             self.selecting = None;
                         }

@@ -230,6 +230,14 @@ impl Requests {
         true
     }
 
+    /// When the command that is under way began.
+    pub fn under_way(&self) -> Option<Moment> {
+        match self.building.words > 0 {
+            true => Some(self.building.start),
+            false => self.frames.under_way().map(|(at, _)| at),
+        }
+    }
+
     pub fn quiet_until(&self) -> u64 {
         self.frames.quiet_until()
     }

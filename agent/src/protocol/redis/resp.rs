@@ -175,7 +175,8 @@ impl Framing for Replies {
     }
 
     fn begins(&self, bytes: &[u8], turn: bool) -> bool {
-        turn && super::infer::may_be_replies(bytes)
+        // Subscribers hear without asking: there, nothing turns.
+        turn && super::infer::may_be_replies(bytes) || super::infer::is_message(bytes)
     }
 }
 

@@ -317,6 +317,19 @@ fn lost_commands() {
     assert_eq!(driver.losses.unpaired_responses, 1);
 }
 
+/// The last bytes of a command passed unseen: its reply comes before they are known to have passed.
+#[test]
+fn early_reply() {
+    let mut driver = Driver::new(&redis(), false);
+    driver.chunk(Stream::ToServer, b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000\r\n", 0);
+    driver.chunk(Stream::ToClient, b"+OK\r\n", 0);
+    driver.chunk(Stream::ToServer, b"", 1002);
+    driver.chunk(Stream::ToServer, &command("GET k"), 0);
+    driver.chunk(Stream::ToClient, b"$1\r\nx\r\n", 0);
+    assert_eq!(brief(&driver.take()), ["SET ? ?", "GET ?"]);
+    assert_eq!(driver.losses, Losses::default());
+}
+
 /// A connection that threads share: a reply that its command never has shows that the order is wrong.
 #[test]
 fn shared_connection() {

@@ -9,7 +9,9 @@
 
 mod comment;
 pub mod detail;
+pub mod doubt;
 mod keyword;
+pub mod prepared;
 mod redact;
 mod summary;
 mod token;

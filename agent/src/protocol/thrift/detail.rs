@@ -65,9 +65,11 @@ impl ThriftDetail {
         }
     }
 
-    /// Does this name and number name it?
+    /// Does this name and number name it? Servers answer without the service that a client puts in front of the method.
     pub fn is(&self, name: &[u8], sequence: i32) -> bool {
-        self.sequence == sequence && self.method.as_bytes() == name
+        let method = self.method.as_bytes();
+        self.sequence == sequence
+            && method.strip_suffix(name).is_some_and(|service| service.is_empty() || service.ends_with(b":"))
     }
 }
 

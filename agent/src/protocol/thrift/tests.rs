@@ -102,7 +102,7 @@ fn conversation(encoding: Encoding, wrap: &dyn Fn(Vec<u8>) -> Vec<u8>) -> Conver
         |kind, name: &str, sequence, body: &[u8]| wrap(message(encoding, kind, name, sequence, body));
     Conversation::new()
         .client(message(CALL, "Shop:order", 1, &arguments(encoding)))
-        .server(message(REPLY, "Shop:order", 1, &success(encoding)))
+        .server(message(REPLY, "order", 1, &success(encoding)))
         .client(message(CALL, "ping", 2, &[0]))
         .server(message(REPLY, "ping", 2, &[0]))
         .client(message(ONE_WAY, "forget", 3, &arguments(encoding)))

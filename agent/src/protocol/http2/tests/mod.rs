@@ -5,4 +5,5 @@ mod conversation;
 mod exchanges;
 mod inference;
 mod loss;
+mod recorded;
 mod support;

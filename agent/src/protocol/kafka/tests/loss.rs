@@ -5,14 +5,6 @@ use super::support::*;
 use crate::protocol::testing::{Conversation, Driver, checks};
 use crate::protocol::{End, Stream};
 
-/// Whether what is told after a loss is what was told, or less.
-fn less(expected: &str, got: &str) -> bool {
-    let expected: Vec<&str> = expected.split(' ').collect();
-    got.split(' ')
-        .skip(2)
-        .all(|word| word.starts_with("remora.kafka.request_cut") || expected.contains(&word))
-}
-
 fn beats(ids: impl Iterator<Item = i32>) -> Conversation {
     ids.fold(Conversation::new(), |talk, id| talk.client(heartbeat(id)).server(beaten(id, 0)))
 }

@@ -2,5 +2,7 @@
 
 mod exchanges;
 mod inference;
+mod layouts;
 mod loss;
+mod recorded;
 pub(super) mod support;

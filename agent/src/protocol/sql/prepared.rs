@@ -1,11 +1,11 @@
-//! Prepared statements and portals of a connection (manual: "Extended Query").
+//! Prepared statements of a connection, and what else has a name and a text. Bounded.
 
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::Statement;
 use crate::protocol::TraceParent;
-use crate::protocol::sql::Statement;
 
 /// Prepared statements that are remembered.
 const MAX_STATEMENTS: usize = 1024;
@@ -18,7 +18,7 @@ const MAX_NAME: usize = 128;
 
 /// A statement that was prepared, or bound.
 #[derive(Clone, Debug)]
-pub(super) struct Prepared {
+pub struct Prepared {
     /// What it says.
     pub statement: Arc<Statement>,
     /// The trace context in its text belongs to its first execution; later ones are of other traces.
@@ -27,6 +27,7 @@ pub(super) struct Prepared {
 
 impl Prepared {
     /// A statement that was just read.
+    #[must_use]
     pub fn new(mut statement: Statement) -> Self {
         let parent = statement.parent.take();
         Self { statement: Arc::new(statement), parent }
@@ -35,7 +36,7 @@ impl Prepared {
 
 /// What has a name; the empty name is one, too, and is always remembered.
 #[derive(Debug)]
-pub(super) struct Names {
+pub struct Names {
     unnamed: Option<Prepared>,
     named: FxHashMap<Box<[u8]>, Prepared>,
     most: usize,
@@ -44,11 +45,13 @@ pub(super) struct Names {
 
 impl Names {
     /// Of prepared statements.
+    #[must_use]
     pub fn statements() -> Self {
         Self { unnamed: None, named: FxHashMap::default(), most: MAX_STATEMENTS, bytes: 0 }
     }
 
     /// Of portals.
+    #[must_use]
     pub fn portals() -> Self {
         Self { most: MAX_PORTALS, ..Self::statements() }
     }
@@ -56,6 +59,12 @@ impl Names {
     /// What has this name.
     pub fn get_mut(&mut self, name: &[u8]) -> Option<&mut Prepared> {
         if name.is_empty() { self.unnamed.as_mut() } else { self.named.get_mut(name) }
+    }
+
+    /// What has this name, to be executed: the trace context goes with the first execution.
+    pub fn use_one(&mut self, name: &[u8]) -> Option<Prepared> {
+        let prepared = self.get_mut(name)?;
+        Some(Prepared { statement: Arc::clone(&prepared.statement), parent: prepared.parent.take() })
     }
 
     /// Gives a name to something; false if it is not remembered because there are too many.

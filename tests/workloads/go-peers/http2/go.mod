@@ -1,0 +1,3 @@
+module remora.test/http2
+
+go 1.24

@@ -1,0 +1,6 @@
+package org.example;
+
+/** What nobody offers. */
+public interface Cellar {
+    int depth();
+}

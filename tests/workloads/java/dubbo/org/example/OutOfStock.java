@@ -1,0 +1,8 @@
+package org.example;
+
+/** Thrown by {@link Stock#take}. */
+public class OutOfStock extends Exception {
+    public OutOfStock(String message) {
+        super(message);
+    }
+}
