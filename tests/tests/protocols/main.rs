@@ -4,6 +4,7 @@
 mod amqp;
 mod cassandra;
 mod dns;
+mod fastcgi;
 mod dubbo;
 mod fastcgi;
 mod grpc;
