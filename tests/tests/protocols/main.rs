@@ -13,6 +13,7 @@ mod kafka;
 mod memcached;
 mod mongodb;
 mod mqtt;
+mod mysql;
 mod nats;
 mod postgresql;
 mod redis;
