@@ -4,11 +4,9 @@
 mod amqp;
 mod cassandra;
 mod dns;
-mod fastcgi;
 mod dubbo;
 mod fastcgi;
 mod grpc;
-mod http2;
 mod http;
 mod http2;
 mod kafka;
