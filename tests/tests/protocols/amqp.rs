@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use remora_tests::peers::amqp::{has_rabbitmq, rabbitmq};
-use remora_tests::peers::{python, python_has};
+use remora_tests::peers::{go, python, python_has};
 use remora_tests::{Agent, Kind, Netns, Place, Recording, Selection, wait_for};
 
 const PORT: u16 = 5672;
@@ -80,6 +80,22 @@ fn everything(spans: &Selection<'_>, size: i64) {
     let _ = spans.clone().none_has("remora.outcome");
 }
 
+/// What the client in Go does with 100 messages: these, each published and delivered, and seven methods.
+const MANY: usize = 2 * 100 + 7;
+
+/// Many wait for their confirmation at once, and are acknowledged ten at a time.
+#[track_caller]
+fn pipelined(spans: &Selection<'_>) {
+    for (name, kind) in [("publish many", "send"), ("deliver many", "process")] {
+        let of = spans.clone().filter(name, |span| span.name == name).exactly(100);
+        let of = of.each_has("remora.messaging.settlement", "ack").each_has("messaging.operation.type", kind);
+        let mut tags: Vec<_> =
+            of.iter().map(|span| span.integer("messaging.rabbitmq.message.delivery_tag")).collect();
+        tags.sort_unstable();
+        assert!(tags.into_iter().eq((1..=100).map(Some)), "{name}: each number once");
+    }
+}
+
 #[test]
 fn rabbitmq_and_pika() {
     if !has_rabbitmq() || !python_has("pika") {
@@ -97,6 +113,7 @@ fn rabbitmq_and_pika() {
     assert!(wait_for(PATIENCE, || agent.told() >= 2), "both ends have not told of the connection");
     let large = large.last_step().ok().process;
     let small = client(SMALL).run().ok().process;
+    let many = go("amqp").map(|client| net.program(client).args([&port, "100"]).run().ok().process);
     let early = steps.id();
     steps.step();
     let _ = steps.last_step().ok();
@@ -126,7 +143,10 @@ fn rabbitmq_and_pika() {
     // The client that was there before, and the broker's end of both.
     let count = late(spans.all().by(early));
     let total: usize = EVERYTHING.iter().map(|(_, count)| count).sum();
-    let _ = brokers.exactly(2 * total + count);
+    let _ = brokers.exactly(2 * total + count + many.map_or(0, |_| MANY));
+    if let Some(many) = many {
+        pipelined(&spans.all().by(many).exactly(MANY));
+    }
 
     let recording = Recording::read(&file);
     recording.keep("amqp", PORT, 1, "amqp-rabbitmq", "pika 1.4 does everything once with RabbitMQ 3.10");

@@ -4,6 +4,7 @@
 mod amqp;
 mod cassandra;
 mod dns;
+mod fastcgi;
 mod dubbo;
 mod fastcgi;
 mod grpc;
@@ -14,6 +15,7 @@ mod kafka;
 mod memcached;
 mod mongodb;
 mod mqtt;
+mod mysql;
 mod nats;
 mod postgresql;
 mod redis;
