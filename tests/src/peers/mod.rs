@@ -8,8 +8,6 @@ pub mod fastcgi;
 pub mod kafka;
 pub mod memcached;
 pub mod mongodb;
-pub mod mongodb;
-pub mod mqtt;
 pub mod mqtt;
 pub mod nats;
 pub mod postgresql;

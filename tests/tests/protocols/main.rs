@@ -4,7 +4,6 @@
 mod amqp;
 mod cassandra;
 mod dns;
-mod fastcgi;
 mod dubbo;
 mod fastcgi;
 mod grpc;
