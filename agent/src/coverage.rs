@@ -1,8 +1,8 @@
 //! Coverage: what part of what the kernel saw became spans, and what was lost on the way, by name.
 //!
-//! Every counter is a metric `remora.coverage.NAME`, a cumulative sum; the log tells those of a loss at the end.
+//! Every counter is a metric `remora.coverage.NAME`, a sum; the log tells those of a loss at the end.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -12,9 +12,10 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use remora_abi::loss::Counter;
 use remora_exporters::Exporter;
+use rustc_hash::FxHashMap;
 
 use crate::identity::Store;
-use crate::metrics::scope;
+use crate::metrics::{Temporality, scope};
 use crate::probes::{KernelCounters, counter_description, counter_name};
 use crate::protocol::Value;
 use crate::stream::{Counters, Snapshot};
@@ -43,6 +44,16 @@ pub struct Coverage {
     exporter: Option<Exporter>,
     /// The agent's start, wall clock in nanoseconds.
     start: u64,
+    /// What was told last, and when, if only the difference is told.
+    told: Option<Mutex<Told>>,
+}
+
+/// The values of the last time.
+#[derive(Default)]
+struct Told {
+    /// Wall clock in nanoseconds.
+    time: u64,
+    values: FxHashMap<(&'static str, Option<&'static str>), u64>,
 }
 
 impl Coverage {
@@ -55,7 +66,15 @@ impl Coverage {
         exporter: Option<Exporter>,
         start: u64,
     ) -> Self {
-        Self { kernel, shards, store, exporter, start }
+        Self { kernel, shards, store, exporter, start, told: None }
+    }
+
+    /// The same, told with the temporality that the user wants. These are counted cumulatively where they come from, so for
+    /// low memory they stay so.
+    #[must_use]
+    pub fn with_temporality(self, temporality: Temporality) -> Self {
+        let told = (temporality == Temporality::Delta).then(|| Mutex::new(Told::default()));
+        Self { told, ..self }
     }
 
     /// The present values.
@@ -137,12 +156,25 @@ impl Coverage {
     #[must_use]
     pub fn metrics(&self, now: u64) -> ResourceMetrics {
         let mut metrics: Vec<Metric> = Vec::new();
-        for point in self.points() {
+        let mut told = self.told.as_ref().map(|told| told.lock().unwrap_or_else(PoisonError::into_inner));
+        let start = match &mut told {
+            Some(told) => std::mem::replace(&mut told.time, now).max(self.start),
+            None => self.start,
+        };
+        let temporality = match told {
+            Some(_) => AggregationTemporality::Delta,
+            None => AggregationTemporality::Cumulative,
+        };
+        for mut point in self.points() {
+            if let Some(told) = &mut told {
+                let last = told.values.insert((point.name, point.reason), point.value);
+                point.value = point.value.saturating_sub(last.unwrap_or(0));
+            }
             let name = format!("remora.coverage.{}", point.name);
             let reason = point.reason.map(|reason| ("reason", Value::Text(reason.into())));
             let data = NumberDataPoint {
                 attributes: attributes(reason),
-                start_time_unix_nano: self.start,
+                start_time_unix_nano: start,
                 time_unix_nano: now,
                 value: Some(number_data_point::Value::AsInt(i64::try_from(point.value).unwrap_or(i64::MAX))),
                 ..NumberDataPoint::default()
@@ -159,7 +191,7 @@ impl Coverage {
                 unit: if point.name.contains("bytes") { "By" } else { "1" }.to_owned(),
                 data: Some(metric::Data::Sum(Sum {
                     data_points: vec![data],
-                    aggregation_temporality: AggregationTemporality::Cumulative as i32,
+                    aggregation_temporality: temporality as i32,
                     is_monotonic: true,
                 })),
                 ..Metric::default()
@@ -258,5 +290,30 @@ mod tests {
         let Some(metric::Data::Sum(sum)) = metric.and_then(|metric| metric.data.as_ref()) else { panic!() };
         assert_eq!(sum.data_points[0].value, Some(number_data_point::Value::AsInt(7)));
         assert!(sum.is_monotonic);
+    }
+
+    /// With delta temporality, what was told is not told again.
+    #[test]
+    fn delta() {
+        let store =
+            Arc::new(Store::new(crate::identity::Host::default(), crate::identity::Settings::default()));
+        let counters: Arc<Counters> = Arc::default();
+        let coverage = Coverage::new(None, vec![Arc::clone(&counters)], store, None, 3);
+        let coverage = coverage.with_temporality(Temporality::Delta);
+        let mut told = Vec::new();
+        for (now, more) in [(5, 7), (9, 0), (20, 2)] {
+            Counters::bump(&counters.connections, more);
+            let metrics = coverage.metrics(now);
+            let metric =
+                metrics.scope_metrics[0].metrics.iter().find(|m| m.name == "remora.coverage.connections");
+            let Some(metric::Data::Sum(sum)) = metric.and_then(|metric| metric.data.as_ref()) else {
+                panic!()
+            };
+            assert_eq!(sum.aggregation_temporality, AggregationTemporality::Delta as i32);
+            let point = &sum.data_points[0];
+            let Some(number_data_point::Value::AsInt(value)) = point.value else { panic!() };
+            told.push((value, point.start_time_unix_nano, point.time_unix_nano));
+        }
+        assert_eq!(told, [(7, 3, 5), (0, 5, 9), (2, 9, 20)]);
     }
 }

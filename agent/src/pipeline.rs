@@ -239,7 +239,8 @@ pub async fn replay(config: Config, path: &Path) -> Result<()> {
     let end: Result<u64, FileError> = work.await.context("the replay was interrupted")?;
     let elapsed = began.elapsed();
 
-    let coverage = Coverage::new(None, counters, store, Some(exporter.clone()), clock::wall());
+    let coverage = Coverage::new(None, counters, store, Some(exporter.clone()), clock::wall())
+        .with_temporality(config.metrics.temporality);
     exporter.metrics(vec![coverage.metrics(clock::wall())]);
     exporter.shutdown(REPLAY_FLUSH).await;
     tracing::info!("{}", coverage.summary());
@@ -271,7 +272,8 @@ async fn live(
     let covered_until = live.until();
     let kernel = probes.take_counters().ok_or_else(missing)?;
     let (shards, counters) = shards(config, &controls, &mut to)?;
-    let coverage = Coverage::new(Some(kernel), counters, Arc::clone(store), exporter.clone(), clock::wall());
+    let coverage = Coverage::new(Some(kernel), counters, Arc::clone(store), exporter.clone(), clock::wall())
+        .with_temporality(config.metrics.temporality);
     let mut dispatcher = Dispatcher::new(Arc::clone(store), Some(shards), Some(live), writer);
     let processes = dispatcher.learn_processes().context("cannot list /proc")?;
     release_memory();

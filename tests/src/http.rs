@@ -50,6 +50,11 @@ impl Client {
         self.stream.get_mut().write_all(bytes.as_ref()).expect("send");
     }
 
+    /// Reads as many bytes as there is room for.
+    pub fn receive(&mut self, into: &mut [u8]) {
+        self.stream.read_exact(into).expect("bytes");
+    }
+
     /// Sends a GET and reads the answer.
     pub fn get(&mut self, target: &str) -> Reply {
         self.send(format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n"));

@@ -30,7 +30,9 @@ pub use metrics::{Data, Metrics, Point};
 pub use netns::Netns;
 pub use place::{Place, repository, require_root, unix_nanos, wait_for, workload};
 pub use process::{Finished, Program, Running};
-pub use programs::{apache, built, go_program, installed, nginx, node, python, python_server, rust_http};
+pub use programs::{
+    apache, built, go_program, installed, nginx, node, python, python_server, rust_h2, rust_http,
+};
 pub use recording::{Piece, Recording};
 pub use schedule::{Body, Outcome, Request, Schedule};
 pub use span::{Kind, Span, Value};

@@ -80,6 +80,12 @@ pub fn rust_http(netns: &Netns) -> Program {
     netns.program(built("rust-http"))
 }
 
+/// The Rust workload with hyper's HTTP/2 and tonic's gRPC.
+#[must_use]
+pub fn rust_h2(netns: &Netns) -> Program {
+    netns.program(built("rust-h2"))
+}
+
 /// A workload of this package in Rust, where cargo put it.
 #[must_use]
 pub fn built(name: &str) -> PathBuf {

@@ -2,11 +2,12 @@
 //! collector; connections of unknown protocols and encrypted ones.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
 use std::time::Duration;
 
 use remora_tests::{
     Agent, Client, Data, Metrics, Netns, Place, Point, Program, Running, Sink, Tier, Value, each_tier, nginx,
-    python, remora, wait_for,
+    python, remora, serve, wait_for,
 };
 
 each_tier!(unknown_protocol, encrypted);
@@ -386,17 +387,18 @@ fn network_spans() {
     }
 }
 
-/// What the kernel copies of a connection that nobody can read is next to nothing.
+/// Once it is known that nobody can read a connection, nothing of it is copied any more.
 #[test]
 fn unknown_costs_little() {
     let net = Netns::new();
     let agent = Agent::start(&net);
     let _server = python(&net, "nonsense.py").args(["serve", "127.0.0.1", "9001"]).listen(9001);
-    let asked = ask(&net, 9001, 1, 600, None);
+    let asked = ask(&net, 9001, 1, 3000, None);
     let told = agent.stop();
-    exact(&told.metrics, 9001, 1, 600, &asked);
+    exact(&told.metrics, 9001, 1, 3000, &asked);
     let (seen, copied) = (told.coverage.get("bytes"), told.coverage.get("captured_bytes"));
-    assert!(seen > 2_000_000 && copied < seen / 20, "{copied} of {seen} bytes were copied");
+    // A busy machine may take a while to come to know.
+    assert!(seen > 20_000_000 && copied < seen / 4, "{copied} of {seen} bytes were copied");
 }
 
 /// A long connection is told while it lasts.
@@ -416,4 +418,45 @@ fn long_connection() {
     // The connection is still there when the agent ends: nothing is said of its end.
     assert!(told.metrics.last("remora.network.connection.duration", &edge("client", PORT)).is_empty());
     assert_eq!(told.metrics.total("remora.network.connections", &edge("client", PORT)), 1);
+}
+
+/// The agent comes in the middle: nobody knows who asks, so no turn is told, but every byte since then is.
+#[test]
+fn late() {
+    const TURN: i64 = 40;
+    let net = Netns::new();
+    let server = serve(&net, "127.0.0.1:9003", |mut stream| {
+        let mut question = [0; 8];
+        while stream.read_exact(&mut question).is_ok() {
+            stream.write_all(&[0xe7; 1000]).expect("answer");
+        }
+    });
+    let mut client = Client::connect(&net, "127.0.0.1:9003");
+    let mut turns = |count: i64| {
+        for _ in 0..count {
+            client.send([0xe7; 8]);
+            client.receive(&mut [0; 1000]);
+        }
+    };
+    turns(5);
+    let agent = Agent::watch(&net).args(["--metrics-interval", "200"]).start();
+    turns(TURN);
+    let bytes = |metrics: &Metrics, direction: &str| {
+        let with = [("remora.role", Value::from("unknown")), ("network.io.direction", direction.into())];
+        metrics.total("remora.network.io", &with)
+    };
+    // Both ends are of this process, and in the middle of a connection the last answer is told with the next question.
+    let come = || bytes(&agent.so_far().metrics, "receive") >= (TURN - 2) * 1008;
+    assert!(wait_for(PATIENCE, come), "{}", agent.so_far().metrics.summary());
+    drop(client);
+    server.join().expect("server");
+    let ended = || bytes(&agent.so_far().metrics, "receive") == TURN * 1008;
+    assert!(wait_for(PATIENCE, ended), "{}", agent.so_far().metrics.summary());
+    let metrics = agent.stop().metrics;
+    assert_eq!(bytes(&metrics, "receive"), TURN * 1008, "{}", metrics.summary());
+    assert_eq!(bytes(&metrics, "transmit"), TURN * 1008, "{}", metrics.summary());
+    assert!(metrics.last("remora.network.turn.duration", &[]).is_empty());
+    for point in metrics.last("remora.network.io", &[]) {
+        assert!(!point.attributes.contains_key("server.port"), "{point:#?}");
+    }
 }

@@ -153,7 +153,7 @@ pub struct Scratch {
     /// The record's fixed part.
     pub segment: Segment,
     /// The bytes behind it.
-    pub bytes: [u8; MAX_CAPTURE],
+    pub bytes: [u8; MAX_CAPTURE + GATHER],
 }
 
 impl Scratch {
@@ -199,6 +199,10 @@ pub struct Run {
     pub budget: u32,
     /// 1 if it is one of requests without bodies.
     pub bodiless: u32,
+    /// 1 if it may be: this end, as far as it is known, asks when it writes, and is asked when it reads.
+    pub asks: u32,
+    /// Unused.
+    pub reserved: u32,
 }
 
 /// How far the copying of a call's bytes has come.
@@ -215,7 +219,17 @@ pub struct Cursor {
     pub budget: u32,
     /// Next entry of the iovec.
     pub next: u32,
+    /// Bytes that the present record has.
+    pub filled: u32,
+    /// Unused.
+    pub reserved: u32,
 }
+
+/// A record that has more bytes takes no further piece.
+pub const GATHER: usize = 2048;
+
+// The kernel's limit for an element of a per-CPU array.
+const _: () = assert!(size_of::<Scratch>() <= 32 * 1024);
 
 const BPF_F_NO_PREALLOC: u32 = 1;
 const BPF_F_MMAPABLE: u32 = 1 << 10;

@@ -12,12 +12,13 @@ use remora_abi::maps::{
     WRITES_BODILESS,
 };
 use remora_abi::record::{
-    AMBIGUOUS, END_OF_STREAM, FAULT, Header, MAX_CAPTURE, READ, RUN_START, SEGMENT, Segment, UNREACHABLE,
+    AMBIGUOUS, END_OF_STREAM, FAULT, Header, MAX_CAPTURE, READ, ROLE_CLIENT, ROLE_SERVER, RUN_START, SEGMENT,
+    Segment, UNREACHABLE, WRITE,
 };
 
 use crate::connection::{self, Found};
 use crate::globals::{
-    CONTROLS, Cursor, GENERATION, PROCESSES, RECORDS, Scratch, count, moved_bytes, setting,
+    CONTROLS, Cursor, GATHER, GENERATION, PROCESSES, RECORDS, Scratch, count, moved_bytes, setting,
 };
 use crate::kernel::{Sock, bounded, opaque, read_user};
 use crate::pieces::Pieces;
@@ -53,26 +54,44 @@ pub fn wake_flag(size: u64) -> u64 {
     }
 }
 
-/// Sends the scratch's segment with the `want` bytes at `address`; how many were copied.
+/// Copies the `want` bytes at `address` behind those that the record has; false if they cannot be read.
 #[inline(always)]
-fn emit(scratch: &mut Scratch, address: u64, want: u32) {
-    let mut payload = bounded(want, MAX_CAPTURE as u32);
-    // SAFETY: the bytes have room for that many.
-    if unsafe { bpf_probe_read_user(scratch.bytes.as_mut_ptr().cast(), payload, address as *const _) } != 0 {
-        payload = 0;
+fn append(scratch: &mut Scratch, address: u64, want: u32) -> bool {
+    let filled = bounded(scratch.cursor.filled, GATHER as u32);
+    let want = bounded(want, MAX_CAPTURE as u32);
+    // SAFETY: there is room for the most of both.
+    let failed = unsafe {
+        let to = (&raw mut scratch.bytes).cast::<u8>().add(filled as usize);
+        bpf_probe_read_user(to.cast(), want, address as *const _)
+    };
+    if failed != 0 {
         scratch.segment.flags |= FAULT;
         count(Counter::ReadFault, 1);
+        return false;
     }
+    scratch.cursor.filled = filled + want;
+    true
+}
+
+/// Sends the record, and begins the next one behind it.
+#[inline(always)]
+fn emit(scratch: &mut Scratch) {
+    let payload = bounded(scratch.cursor.filled, (MAX_CAPTURE + GATHER) as u32);
     scratch.segment.header.payload = payload;
     count(Counter::CapturedBytes, payload as u64);
-    send(scratch, payload);
+    send(scratch.again(), payload);
+    let scratch = scratch.again();
+    scratch.segment.flags &= !(RUN_START | FAULT);
+    scratch.segment.position += scratch.segment.length as u64;
+    scratch.segment.length = 0;
+    scratch.cursor.filled = 0;
 }
 
 /// Sends the scratch's segment with the first `payload` bytes.
 #[inline(always)]
 fn send(scratch: &mut Scratch, payload: u32) {
     const FIXED: u32 = size_of::<Segment>() as u32;
-    let size = bounded(FIXED + payload, FIXED + MAX_CAPTURE as u32) as u64;
+    let size = bounded(FIXED + payload, FIXED + (MAX_CAPTURE + GATHER) as u32) as u64;
     let ring = (&raw const RECORDS).cast_mut();
     // SAFETY: the segment and the bytes behind it are of that size; the map is a ring buffer.
     let failed =
@@ -154,7 +173,8 @@ fn run_budget(scratch: &mut Scratch) {
     let scratch = scratch.again();
     // Behind a long run of requests, the next may begin in the middle of one.
     let goes_on = scratch.run.own >= scratch.run.single;
-    scratch.run.bodiless = (goes_on || bodiless_request(&scratch.pieces)) as u32;
+    let asks = scratch.run.asks != 0;
+    scratch.run.bodiless = (asks && (goes_on || bodiless_request(&scratch.pieces))) as u32;
     let scratch = scratch.again();
     scratch.run.budget = if scratch.run.bodiless != 0 {
         PIPELINE_BUDGET
@@ -297,6 +317,11 @@ fn observe<const TYPED: bool>(
     let scratch = scratch.again();
     if last == NO_DIRECTION || last & 1 != direction {
         scratch.segment.flags |= RUN_START;
+        scratch.run.asks = match connection.role {
+            ROLE_CLIENT => (direction == WRITE) as u32,
+            ROLE_SERVER => (direction == READ) as u32,
+            _ => 1,
+        };
         scratch.run.own = requested(last, own_bit, stream.budget);
         scratch.run.other = requested(last, other_bit, other.budget);
         match scratch.control.mode {
@@ -341,14 +366,16 @@ fn observe<const TYPED: bool>(
     true
 }
 
-/// Sends one record for each piece while the budget lasts, and one without bytes for the rest.
+/// Sends the pieces while the budget lasts, small ones together, and one record without bytes for the rest.
 #[inline(always)]
 fn copy<const RECORDS: u64>(scratch: &mut Scratch) {
     let bytes = scratch.segment.length;
+    scratch.segment.length = 0;
     scratch.cursor.address = scratch.pieces.buffer;
     scratch.cursor.piece = if scratch.pieces.vector == 0 { bytes } else { 0 };
     scratch.cursor.left = bytes;
     scratch.cursor.next = 0;
+    scratch.cursor.filled = 0;
     let mut i = 0;
     while i < RECORDS {
         i = opaque(i) + 1;
@@ -360,6 +387,10 @@ fn copy<const RECORDS: u64>(scratch: &mut Scratch) {
             break;
         }
         step(scratch.again());
+    }
+    let scratch = scratch.again();
+    if scratch.segment.length > 0 {
+        emit(scratch);
     }
     let scratch = scratch.again();
     let left = scratch.cursor.left;
@@ -391,7 +422,7 @@ fn next_piece(scratch: &mut Scratch) -> bool {
     true
 }
 
-/// Sends one record of the present piece.
+/// Adds the present piece, or as much of it as fits, to the record, and sends that unless more may follow.
 #[inline(always)]
 fn step(scratch: &mut Scratch) {
     let Cursor { address, piece, budget, .. } = scratch.cursor;
@@ -401,13 +432,14 @@ fn step(scratch: &mut Scratch) {
     let want = if piece < MAX_CAPTURE as u32 { piece } else { MAX_CAPTURE as u32 };
     // What of the piece is over the budget is told by the same record.
     let (length, captured) = if budget < want { (piece, budget) } else { (want, want) };
-    scratch.segment.length = length;
+    scratch.segment.length += length;
     scratch.cursor.address = address + length as u64;
     scratch.cursor.piece = piece - length;
     scratch.cursor.left -= length;
     scratch.cursor.budget = budget - captured;
-    emit(scratch.again(), address, captured);
+    let whole = append(scratch.again(), address, captured) && captured == length;
     let scratch = scratch.again();
-    scratch.segment.flags &= !(RUN_START | FAULT);
-    scratch.segment.position += scratch.segment.length as u64;
+    if !whole || scratch.cursor.filled > GATHER as u32 {
+        emit(scratch);
+    }
 }

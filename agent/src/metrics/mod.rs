@@ -27,4 +27,4 @@ pub mod traffic;
 pub use collector::{Collector, Readings, count};
 pub use otlp::scope;
 pub use settings::{Histogram, Settings, SettingsError, Temporality};
-pub use table::{Lost, Observation};
+pub use table::{Limits, Lost, Observation, Table};

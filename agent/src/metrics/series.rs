@@ -43,7 +43,7 @@ impl SeriesTable {
         attributes: &[Attribute],
         aggregate: Aggregate,
     ) -> &mut Series {
-        let attributes = selected(keys, attributes).map(|attribute| owned(attribute)).collect();
+        let attributes = selected(keys, attributes).cloned().collect();
         let series = Series { hash, attributes, aggregate, exemplar: None };
         self.0.insert_unique(hash, series, |series| series.hash).into_mut()
     }
@@ -71,11 +71,6 @@ fn selected<'a>(
 fn same(known: &[Attribute], keys: &[&'static str], attributes: &[Attribute]) -> bool {
     let mut known = known.iter();
     selected(keys, attributes).all(|attribute| known.next() == Some(attribute)) && known.next().is_none()
-}
-
-/// A copy whose text is shared where it can be.
-fn owned((key, value): &Attribute) -> Attribute {
-    (*key, value.clone())
 }
 
 /// A hash of those of the attributes that have one of the keys. Nothing is allocated.

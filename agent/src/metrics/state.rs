@@ -178,7 +178,7 @@ impl State {
                 metric.overflow = metric.overflow.take().and_then(|mut held| keep(&mut held).then_some(held));
                 self.many += metric.series.len();
                 self.overflows += usize::from(metric.overflow.is_some());
-                metric.series.len() > 0 || metric.overflow.is_some()
+                !metric.series.is_empty() || metric.overflow.is_some()
             });
             !metrics.is_empty()
         });

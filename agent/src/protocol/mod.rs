@@ -20,6 +20,7 @@ mod instrument;
 pub mod kafka;
 pub mod memcached;
 pub mod mongodb;
+pub mod mysql;
 pub mod mqtt;
 pub mod nats;
 pub mod pairing;
@@ -288,6 +289,7 @@ impl Registry {
             Arc::new(mqtt::Mqtt),
             Arc::new(fastcgi::FastCgi::new(&http)),
             Arc::new(mongodb::MongoDb::new(settings.database.statements)),
+            Arc::new(mysql::Mysql::new(settings.database.statements)),
             Arc::new(memcached::Memcached::new(settings.database.statements)),
             Arc::new(zookeeper::ZooKeeper::new(settings.database.statements)),
             Arc::new(websocket::WebSocket),

@@ -212,3 +212,54 @@ pub enum Insert<D> {
     /// There are too many.
     Full(Pending<D>),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Description, Scene};
+
+    #[derive(Debug)]
+    struct Named(u32);
+
+    impl Detail for Named {
+        fn describe(&self, _exchange: &Exchange, _scene: &Scene<'_>) -> Description {
+            Description::default()
+        }
+    }
+
+    fn request(name: u32) -> Pending<Named> {
+        Pending::new(Moment { time: name.into(), ..Moment::default() }, Named(name))
+    }
+
+    /// Requests in order are found by what they are, and no more than the limit wait.
+    #[test]
+    fn in_order() {
+        let mut waiting = InOrder::new(3);
+        assert!(waiting.front().is_none());
+        for name in 5..8 {
+            assert!(waiting.push(request(name)).is_ok());
+        }
+        assert!(waiting.push(request(8)).is_err());
+        assert_eq!(waiting.front().map(|request| request.detail.0), Some(5));
+        assert_eq!(waiting.find(|request| request.detail.0 == 7), Some(2));
+        assert_eq!(waiting.find(|request| request.detail.0 == 8), None);
+        assert_eq!(waiting.get(1).map(|request| request.detail.0), Some(6));
+        assert!(waiting.get(3).is_none());
+        let mut out = Vec::new();
+        assert_eq!(waiting.tell_all(100, Outcome::Unfinished, &mut out), 3);
+        assert_eq!(out.iter().map(|exchange| exchange.start.time).collect::<Vec<_>>(), [5, 6, 7]);
+    }
+
+    /// A request takes the place of an older one with its id; those that leave do so oldest first.
+    #[test]
+    fn by_id() {
+        let mut waiting = ById::new(2);
+        assert!(matches!(waiting.insert(1, request(5)), Insert::Added));
+        assert!(matches!(waiting.insert(2, request(4)), Insert::Added));
+        assert!(matches!(waiting.insert(3, request(7)), Insert::Full(_)));
+        assert!(matches!(waiting.insert(1, request(6)), Insert::Replaced(older) if older.detail.0 == 5));
+        let left = waiting.take_where(|_, _| true);
+        assert_eq!(left.iter().map(|request| request.detail.0).collect::<Vec<_>>(), [4, 6]);
+        assert!(waiting.is_empty());
+    }
+}

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use remora_abi::maps::{Control, MODE_FRAMES, MODE_HEADS, MODE_OFF, MODE_TURNS};
+use remora_abi::maps::{Control, MODE_FRAMES, MODE_HEADS, MODE_TURNS};
 use remora_abi::record::{
     AF_INET, AF_INET6, AMBIGUOUS, Close, END_OF_STREAM, OPEN_MIDSTREAM, Open, READ, ROLE_CLIENT, ROLE_SERVER,
     RUN_START, Segment,
@@ -44,13 +44,19 @@ pub struct Facts {
 
 /// Where a connection stands.
 enum Stage {
-    /// Its turns are kept meanwhile, in case that it is of no protocol that is known.
-    Searching(Search, Unknown),
+    Searching(Box<Searching>),
     Parsing(Box<dyn Parser>),
     /// Of no known protocol, or not readable.
     Unknown(Box<Unknown>),
     /// It is over.
     Off,
+}
+
+/// The search for a connection's protocol, and meanwhile its turns, in case that it is of none that is known.
+#[derive(Default)]
+struct Searching {
+    search: Search,
+    unknown: Unknown,
 }
 
 /// A connection and all that is kept for it.
@@ -111,7 +117,7 @@ impl Connection {
                 midstream: open.flags & OPEN_MIDSTREAM != 0,
                 namespace: open.namespace,
             },
-            stage: Stage::Searching(Search::default(), Unknown::default()),
+            stage: Stage::Searching(Box::default()),
             read: None,
             written: None,
             passed: Passed::new(open.header.time, open.established),
@@ -218,7 +224,8 @@ impl Connection {
                 parser.chunk(stream(self.facts.role.unwrap_or(Role::Client), reading), chunk, room.out);
                 self.follow(room);
             }
-            Stage::Searching(search, unknown) => {
+            Stage::Searching(searching) => {
+                let Searching { search, unknown } = searching.as_mut();
                 // Who asks is clear only if the kernel saw who connected.
                 if let Some(role) = self.facts.role {
                     unknown.chunk(stream(role, reading), chunk, room.out);
@@ -305,7 +312,7 @@ impl Connection {
 
     fn settle(&mut self, protocol: Option<&'static str>, room: &mut Room<'_>) {
         let mut unknown = match std::mem::replace(&mut self.stage, Stage::Off) {
-            Stage::Searching(_, unknown) => Box::new(unknown),
+            Stage::Searching(searching) => Box::new(searching.unknown),
             Stage::Unknown(unknown) => unknown,
             Stage::Parsing(_) | Stage::Off => Box::default(),
         };
@@ -318,11 +325,8 @@ impl Connection {
     fn follow(&mut self, room: &mut Room<'_>) {
         let parser: &mut dyn Parser = match &mut self.stage {
             Stage::Parsing(parser) => parser.as_mut(),
-            Stage::Unknown(unknown) if self.facts.role.is_some() => unknown.as_mut(),
-            Stage::Unknown(_) => {
-                self.set(Control { connection: self.facts.id, mode: MODE_OFF, ..Control::default() }, room);
-                return;
-            }
+            // Also where it is not known who asks: it is what tells how many bytes pass while it lasts.
+            Stage::Unknown(unknown) => unknown.as_mut(),
             Stage::Searching(..) | Stage::Off => return,
         };
         room.counters.losses(&parser.take_losses());

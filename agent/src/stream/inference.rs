@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::protocol::{Inference, Moment, Protocol, Registry, Role, Run, Stream};
 
-/// Runs that are looked at before a connection is given up.
+/// Runs that are looked at before a connection is given up; twice as many if the last ones still look like something.
 const MOST_RUNS: u32 = 16;
 /// Bytes of a run that protocols are shown at most.
 const MOST_PREFIX: usize = 512;
@@ -190,7 +190,8 @@ impl Search {
             self.run.forget();
             return self.give_up_or_wait();
         }
-        Outcome::Unknown
+        // What looks like something again and again, and never more than that, is nothing.
+        if self.runs >= 2 * MOST_RUNS { Outcome::GivenUp } else { Outcome::Unknown }
     }
 
     fn give_up_or_wait(&self) -> Outcome {
@@ -260,7 +261,7 @@ mod tests {
     fn gives_up_after_some_runs() {
         let mut search = Search::default();
         for run in 1..=MOST_RUNS {
-            let chunk = chunk(b"\x00\x01\x02\x03\xf4\x05\x06\x07", true);
+            let chunk = chunk(b"\xff\xfe\xfd\xfc\xf4\xf5\xf6\xf7", true);
             let outcome = search.look(&registry(), chunk, true, run == 1, None);
             assert_eq!(matches!(outcome, Outcome::GivenUp), run == MOST_RUNS, "{run}");
         }

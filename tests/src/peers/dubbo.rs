@@ -11,8 +11,6 @@ fn java(netns: &Netns, class: &str) -> Option<Program> {
         java = java.args(["--add-opens", &format!("java.base/java.{package}=ALL-UNNAMED")]);
     }
     let classes = format!("{}:{}", folder.join("classes").display(), folder.join("jars/*").display());
-    // It looks for its own address and must not find the host's.
-    java = java.env("DUBBO_IP_TO_BIND", "127.0.0.1").env("DUBBO_IP_TO_REGISTRY", "127.0.0.1");
     Some(java.args(["-cp", &classes, class]))
 }
 

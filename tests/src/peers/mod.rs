@@ -9,6 +9,7 @@ pub mod kafka;
 pub mod memcached;
 pub mod mongodb;
 pub mod mqtt;
+pub mod mysql;
 pub mod nats;
 pub mod postgresql;
 pub mod redis;

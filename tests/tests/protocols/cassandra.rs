@@ -35,6 +35,11 @@ fn told(side: &Selection<'_>, version: u8, rounds: usize, prepared: bool) {
     let batches = ours("BATCH UPDATE", rounds).each_has("db.operation.batch.size", 3).none_has("error.type");
     let text = format!("UPDATE {table} SET note = ? WHERE day = ? AND id = ?");
     let _ = batches.each_has("db.query.text", &*text);
+    let papers = side.clone().with("db.collection.name", &*format!("shop{version}.papers"));
+    let papers = papers.none_has("error.type").none_has("remora.outcome");
+    let _ = papers.clone().with("db.operation.name", "INSERT").exactly(rounds);
+    let _ =
+        papers.with("db.operation.name", "SELECT").exactly(rounds).each_has("db.response.returned_rows", 1);
     let syntax = side.clone().with("error.type", "syntax_error").exactly(rounds);
     let _ = syntax.each_has("db.response.status_code", "8192").each("an error", |span| span.status == 2);
     let invalid = side.clone().with("error.type", "invalid").exactly(rounds);

@@ -1,6 +1,6 @@
 //! gRPC: grpcio, gRPC-Go, tonic, etcd.
 
-use remora_tests::{Agent, Netns, Place, Program, Recording, Running, Selection, installed, peers};
+use remora_tests::{Agent, Netns, Place, Program, Recording, Running, Selection, installed, peers, rust_h2};
 
 const PORT: u16 = 50_051;
 
@@ -152,6 +152,20 @@ fn go_from_the_middle() {
     for side in [spans.client(PORT), spans.server(PORT)] {
         let _ = side.exactly(12).each("counted", |span| span.integer("remora.http.unknown_fields").is_some());
     }
+}
+
+#[test]
+fn tonic() {
+    let net = Netns::new();
+    let _server = rust_h2(&net).args(["serve", &PORT.to_string()]).listen(PORT);
+    let agent = Agent::start(&net);
+    let mut client = rust_h2(&net).args(["call", &PORT.to_string()]).in_steps();
+    client.step();
+    let _ = client.last_step().ok();
+    let spans = agent.stop();
+    rounds(&spans.client(PORT), 2, true);
+    rounds(&spans.server(PORT), 2, false);
+    assert_eq!(spans.coverage.get("unpaired_responses"), 0, "{}", spans.coverage);
 }
 
 #[test]

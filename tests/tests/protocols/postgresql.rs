@@ -18,16 +18,18 @@ fn psycopg(net: &Netns) -> Running {
     peers::python(net, "postgresql/client.py").arg(PORT.to_string()).in_steps()
 }
 
-/// What one end told of `rounds` of psycopg's, of which the first was round number `first`.
+/// They have this text.
+fn text<'a>(spans: Selection<'a>, text: &str) -> Selection<'a> {
+    spans.each_has("db.query.text", text)
+}
+
+/// What one end told of `rounds` of psycopg's, `late` if the agent came after the first.
 fn rounds(spans: &Selection<'_>, rounds: usize, late: bool) {
     let of = |summary: &'static str| spans.clone().with("db.query.summary", summary);
     let _ = spans.clone().each_has("db.system.name", "postgresql");
     let _ = spans.clone().each("no secret", |span| !format!("{span}").contains(SECRET));
     if !late {
         let _ = spans.clone().each_has("db.namespace", "postgres");
-    }
-    fn text<'a>(selection: Selection<'a>, text: &str) -> Selection<'a> {
-        selection.each_has("db.query.text", text)
     }
     let _ = text(of("DELETE orders").exactly(rounds), "delete from orders where note like ?");
     let inserts = of("INSERT orders").exactly(7 * rounds).each_has("db.collection.name", "orders");
@@ -38,7 +40,7 @@ fn rounds(spans: &Selection<'_>, rounds: usize, late: bool) {
     let twice = inserts.with("db.response.status_code", "23505").exactly(rounds);
     let _ = twice.each_has("error.type", "23505").each("an error", |span| span.status == 2);
     let missing = of("SELECT missing").exactly(rounds).each_has("db.response.status_code", "42P01");
-    let _ = text(missing, "select s3cret from missing where x = $1".replace("s3cret", "s3cret").as_str());
+    let _ = text(missing, "select * from missing where x = $1");
     let prepared = of("SELECT orders").none_has("error.type");
     let named = prepared.clone().with("db.query.text", "select note from orders where id = $1");
     let _ = named.exactly(if late { 0 } else { 2 * rounds }).each_has("db.response.returned_rows", 1);
@@ -46,13 +48,14 @@ fn rounds(spans: &Selection<'_>, rounds: usize, late: bool) {
         let unknown = spans.clone().with("remora.statement", "unknown").exactly(2 * rounds);
         let _ = unknown.each_has("db.response.returned_rows", 1).none_has("db.query.text");
     }
-    let series = prepared.with("db.query.text", "select $1::int from generate_series(?, $2) g, orders");
+    let series =
+        prepared.with("db.query.text", "select $1::int from generate_series(?, $2) g left join orders on ?");
     let rows = series
         .exactly(3 * rounds)
         .iter()
         .map(|span| span.integer("db.response.returned_rows").unwrap_or(0))
         .sum::<i64>();
-    assert_eq!(rows, 42 * rounds as i64);
+    assert_eq!(rows, 6 * rounds as i64);
     let updates = of("UPDATE orders").exactly(3 * rounds);
     let _ = updates.clone().with("remora.db.affected_rows", 0).exactly(rounds);
     let _ = updates.with("error.type", "pipeline_aborted").exactly(rounds);
@@ -285,7 +288,9 @@ fn recorded_and_lost() {
         .replay();
     let told: Vec<String> = lossy
         .client(PORT)
-        .filter("complete", |span| span.get("remora.outcome").is_none())
+        .filter("known", |span| {
+            ["remora.outcome", "remora.statement"].iter().all(|key| span.get(key).is_none())
+        })
         .iter()
         .map(|span| span.essence())
         .collect();
@@ -295,5 +300,6 @@ fn recorded_and_lost() {
         let at = at.unwrap_or_else(|| panic!("told, but not of the whole recording: {essence}"));
         let _ = expected.swap_remove(at);
     }
-    assert!(expected.len() <= 8, "{expected:#?}");
+    let (all, left) = (whole.client(PORT).len(), lossy.client(PORT).len());
+    assert!(left < all && left + 10 > all, "{left} of {all}");
 }

@@ -104,8 +104,9 @@ fn recorded_and_lost() {
 
     // The exceptions' replies are lost at the client's end, whole.
     let refused = |bytes: &[u8]| bytes.windows(6).any(|part| part == b"refuse") && bytes.len() < 300;
-    let lossy =
-        recording.losing(|piece| piece.read && piece.open.remote_port >= PORT && refused(piece.bytes));
+    let ours = PORT..PORT + KINDS.len() as u16;
+    let lossy = recording
+        .losing(|piece| piece.read && ours.contains(&piece.open.remote_port) && refused(piece.bytes));
     let spans = lossy.replay();
     for (port, kind) in (PORT..).zip(KINDS) {
         told(&spans.server(port), kind, port == PORT + 3, 1);

@@ -1,6 +1,6 @@
 """pymongo against a MongoDB server at the port in argument 1, a round a line of standard input.
 
-A round inserts five documents, reads them in batches of two, updates one, and fails twice.
+A round inserts five documents, reads them in batches of two, updates one, writes and reads a large one, and fails twice.
 """
 
 import sys
@@ -18,6 +18,9 @@ for number, _ in enumerate(sys.stdin):
     shop.orders.insert_many([{"_id": first + i, "note": "secret " * (500 if i == 0 else 1)} for i in range(5)])
     assert len(list(shop.orders.find({"_id": {"$gte": first}, "note": {"$ne": "secret"}}).batch_size(2))) == 5
     assert shop.orders.update_one({"_id": first}, {"$set": {"note": "x"}}).modified_count == 1
+    # Far more than is read of a message.
+    shop.papers.insert_one({"_id": first, "text": "secret " * 100_000})
+    assert len(shop.papers.find_one({"_id": first})["text"]) == 700_000
     try:
         shop.orders.insert_one({"_id": first})
         raise SystemExit("inserted twice")

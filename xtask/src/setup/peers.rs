@@ -31,6 +31,7 @@ const DEBIAN: &[(&str, &[&str])] = &[
     ("/usr/bin/h2load", &["nghttp2-client"]),
     ("/usr/bin/etcd", &["etcd-server", "etcd-client"]),
     ("/usr/share/zookeeper/bin/zkServer.sh", &["zookeeperd"]),
+    ("/usr/bin/sysbench", &["sysbench"]),
     ("/usr/bin/mvn", &["maven", "default-jdk-headless"]),
     ("/usr/bin/thrift", &["thrift-compiler"]),
 ];
@@ -55,6 +56,7 @@ const PYTHON: &[&str] = &[
     "scylla-driver==3.29.12",
     "thrift==0.25.0",
     "websockets==17.4",
+    "mysql-connector-python==26.10.0",
 ];
 
 /// Node packages: `name@version`.

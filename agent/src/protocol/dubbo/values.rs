@@ -70,7 +70,8 @@ impl<'a> Values<'a> {
                 _ => None,
             },
             Serialization::Jsonb => match self.behind_length()? {
-                [number @ 0..=47] => Some(*number),
+                // An integer, or a byte.
+                [number @ 0..=47] | [0xbd, number] => Some(*number),
                 _ => None,
             },
             Serialization::Other => None,

@@ -124,15 +124,21 @@ impl Stream {
     }
 
     /// Tells it.
-    fn tell(mut self, end: u64, mut outcome: Outcome, out: &mut Vec<Exchange>) -> Outcome {
+    fn tell(mut self, mut end: u64, mut outcome: Outcome, out: &mut Vec<Exchange>) -> Outcome {
         let ended = outcome == Outcome::Complete || self.detail.reset.is_some();
-        if self.doubt.is_some() && !ended {
-            outcome = Outcome::ResponseLost;
-        }
         let call = self.call.take().filter(|call| call.is_one());
+        let status = self.detail.status.is_some();
+        if let Some(since) = self.doubt.filter(|_| !ended) {
+            // What was lost was the end of a response that is known; or of a call, whose status stood there.
+            if status && call.is_none() {
+                outcome = Outcome::Complete;
+                end = since;
+            } else {
+                outcome = Outcome::ResponseLost;
+            }
+        }
         // Its end was seen, its head was not.
-        let answered =
-            self.detail.status.is_some() || call.as_ref().is_some_and(|call| call.status.is_some());
+        let answered = status || call.as_ref().is_some_and(|call| call.status.is_some());
         if outcome == Outcome::Complete && !answered {
             outcome = Outcome::ResponseLost;
         }

@@ -149,7 +149,8 @@ impl Kafka {
     /// The response tells which of the topics that were asked for there were records of; what is cut off, not how many.
     fn fetched(&mut self, summary: &Summary<'_>, whole: bool, known: &Topics) {
         let filled = &summary.filled;
-        if filled.partitions == 0 {
+        // The end of a transaction is no message.
+        if filled.partitions == 0 || (whole && filled.messages == Some(0)) {
             if whole {
                 self.fetched = Fetched::Nothing;
                 self.messages = Some(0);
@@ -190,7 +191,7 @@ impl Kafka {
     fn instruments(&self) -> &'static [&'static crate::protocol::Instrument] {
         match (self.key, self.fetched) {
             (api::PRODUCE, _) => instruments::PRODUCED,
-            (api::FETCH | api::SHARE_FETCH, Fetched::Nothing) => instruments::WAITED,
+            (api::FETCH | api::SHARE_FETCH, Fetched::Nothing) if self.error.is_none() => instruments::WAITED,
             (api::FETCH | api::SHARE_FETCH, Fetched::Records) if !self.follower => instruments::RECEIVED,
             _ => instruments::OTHER,
         }

@@ -13,6 +13,11 @@ use crate::protocol::{Inference, Run, Stream};
 /// The largest request without records that is believed.
 const MAX_SMALL: u64 = 1 << 20;
 
+/// Bytes of a body whose end is not here that are believed: fewer may be anything.
+const ENOUGH: usize = 32;
+/// Bytes before the client id.
+const FIXED: usize = 10;
+
 /// What a run says.
 pub(super) fn infer(run: &Run<'_>) -> Inference {
     let Some(size) = size(run.bytes) else {
@@ -53,7 +58,7 @@ fn request(header: &Header<'_>, here: &[u8], size: u64, run: &Run<'_>, more: boo
     match read(header, layout) {
         Ok(true) => yes,
         Ok(false) | Err(Stop::Bad) => Inference::No,
-        Err(Stop::Cut) if named => yes,
+        Err(Stop::Cut) if named && here.len() >= FIXED + header.client.len() + ENOUGH => yes,
         Err(Stop::Cut) if more => Inference::Maybe,
         Err(Stop::Cut) => Inference::No,
     }

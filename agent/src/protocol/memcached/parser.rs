@@ -36,13 +36,24 @@ impl Framing for Requests {
     }
 }
 
-struct Responses;
+struct Responses {
+    /// One key was asked for: `END` follows its value, and belongs to it. Behind a large value it may not be captured.
+    one: bool,
+}
+
+/// `END` and its end of line.
+const END: u64 = 5;
 
 impl Framing for Responses {
     fn measure(&self, bytes: &[u8]) -> Measure {
         match bytes[0] {
             binary::RESPONSE => binary::measure(bytes, true),
-            _ => text::measure_reply(bytes),
+            _ => match text::measure_reply(bytes) {
+                Measure::Message { length, wanted } if self.one && bytes.starts_with(b"VALUE ") => {
+                    Measure::Message { length: length + END, wanted }
+                }
+                measure => measure,
+            },
         }
     }
 
@@ -216,6 +227,15 @@ impl MemcachedParser {
         }
     }
 
+    /// The next response is to one `get` of one key.
+    fn asks_for_one(&self) -> bool {
+        self.responses_lost.is_none()
+            && self.pending.front().is_some_and(|front| {
+                let detail = &front.detail;
+                detail.keys == 1 && matches!(detail.expect, Expect::Text { answer: Answer::Values, .. })
+            })
+    }
+
     /// Quiet commands before the one that this answers had nothing to say.
     fn pass_quiet(&mut self, response: &Response, last: u64, out: &mut Vec<Exchange>) {
         while let Some(front) = self.pending.front()
@@ -298,7 +318,8 @@ impl Response {
             Response::Text(reply, _) => match (reply, detail.expect) {
                 (Reply::Value(_), _) => {
                     detail.hits = detail.hits.map(|hits| hits.saturating_add(1));
-                    false
+                    // Of one key, the end was part of it.
+                    detail.keys == 1
                 }
                 (Reply::Part, Expect::Text { answer: Answer::Lines, .. }) => false,
                 (Reply::MetaValue(_), _) => {
@@ -329,7 +350,10 @@ impl Parser for MemcachedParser {
         while !self.over {
             let next = match stream {
                 Stream::ToServer => self.requests.next(&mut input, &Requests),
-                Stream::ToClient => self.responses.next(&mut input, &Responses),
+                Stream::ToClient => {
+                    let one = self.asks_for_one();
+                    self.responses.next(&mut input, &Responses { one })
+                }
             };
             let Some(next) = next else { break };
             let read = match next {

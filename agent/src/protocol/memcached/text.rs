@@ -162,7 +162,8 @@ pub(super) fn request(line: &[u8]) -> Option<Request> {
         Values if request.keys == 0 => return None,
         answer if answer == STORED => {
             let mut numbers = all.clone().skip(1);
-            (number(numbers.next())?, numbers.next()?);
+            number(numbers.next())?;
+            numbers.next()?;
             request.data = Some(number(numbers.next())?);
             request.no_reply = all.last() == Some(b"noreply");
         }

@@ -155,7 +155,7 @@ impl NatsParser {
         let ack = subject::is_ack(message.subject)
             .then(|| acknowledgement(payload.get(..message.total as usize).unwrap_or(payload)));
         // Work in progress: it is neither done nor given up.
-        if ack == Some("progress") && self.working.get_mut(key).is_some() {
+        if ack == Some("progress") {
             self.confirm(None, out);
             return;
         }

@@ -9,11 +9,17 @@ use super::steps::{Kind, Refusal, Step, Steps};
 use super::{SYSTEM, backend, frontend};
 use crate::protocol::frames::{Frame, Frames, Input, Next};
 use crate::protocol::pairing::Pending;
-use crate::protocol::sql::detail::SqlDetail;
+use crate::protocol::sql::detail::{Failure, SqlDetail};
 use crate::protocol::sql::doubt::Doubt;
 use crate::protocol::sql::prepared::{Names, Prepared};
 use crate::protocol::sql::{Dialect, Statement};
 use crate::protocol::{Chunk, End, Exchange, Interest, Losses, Moment, Outcome, Parser, Statements, Stream};
+
+/// What was refused before the client had sent the Sync behind it.
+struct Refused {
+    /// It, if no Execute had come that it belongs to.
+    pending: Option<(Pending<SqlDetail>, bool)>,
+}
 
 /// The state of a connection.
 pub(super) struct Connection {
@@ -41,6 +47,11 @@ pub(super) struct Connection {
     requests_lost: bool,
     /// Answers were lost; likewise.
     answers_lost: bool,
+    /// The server refused something, and passes over what comes before the next Sync.
+    refused: Option<Refused>,
+    /// The agent came in the middle, and the server has not spoken since: what the client sends may be the rest of a
+    /// pipeline whose beginning was not seen.
+    first_run: bool,
     doubt: Doubt,
     losses: Losses,
 }
@@ -65,6 +76,8 @@ impl Connection {
             cancel: None,
             requests_lost: false,
             answers_lost: false,
+            refused: None,
+            first_run: midstream,
             doubt: Doubt::new(midstream),
             losses: Losses::default(),
         }
@@ -80,16 +93,16 @@ impl Connection {
         let Some(&kind) = message.first() else { return };
         let start = frame.start;
         match kind {
-            0 => self.opening(frame),
+            0 => self.opening(frame, out),
             b'Q' => {
                 let statement = self.read(&message[HEADER.min(message.len())..], frame.cut);
                 let detail = self.detail(Some(Prepared::new(statement)));
-                self.push(Step::exchange(Kind::Query, Pending::new(start, detail)));
+                self.push(frame, out, Step::exchange(Kind::Query, Pending::new(start, detail)));
                 self.unit = None;
             }
             b'F' => {
                 let detail = SqlDetail { command: Some("FUNCTION CALL"), ..self.detail(None) };
-                self.push(Step::exchange(Kind::Function, Pending::new(start, detail)));
+                self.push(frame, out, Step::exchange(Kind::Function, Pending::new(start, detail)));
                 self.unit = None;
             }
             b'P' => {
@@ -97,11 +110,15 @@ impl Connection {
                 let parsed = frontend::name(message)
                     .map(|(name, query)| (name, Prepared::new(self.read(query, frame.cut))));
                 let statement = parsed.as_ref().map(|(_, prepared)| Arc::clone(&prepared.statement));
-                if let Some((name, prepared)) = parsed {
-                    let kept = self.prepared.insert(name, Some(prepared));
-                    self.losses.over_limit += u64::from(!kept);
+                match parsed {
+                    Some((name, prepared)) => {
+                        let kept = self.prepared.insert(name, Some(prepared));
+                        self.losses.over_limit += u64::from(!kept);
+                    }
+                    // Which of them was replaced is not known.
+                    None => self.prepared.clear(),
                 }
-                self.push(Step::new(Kind::Parse, start, statement));
+                self.push(frame, out, Step::new(Kind::Parse, start, statement));
             }
             b'B' => {
                 let start = *self.unit.get_or_insert(start);
@@ -113,8 +130,10 @@ impl Connection {
                     statement = prepared.as_ref().map(|prepared| Arc::clone(&prepared.statement));
                     let kept = self.portals.insert(portal, prepared);
                     self.losses.over_limit += u64::from(!kept);
+                } else {
+                    self.portals.clear();
                 }
-                self.push(Step::new(Kind::Bind, start, statement));
+                self.push(frame, out, Step::new(Kind::Bind, start, statement));
             }
             b'D' => {
                 let start = *self.unit.get_or_insert(start);
@@ -122,31 +141,33 @@ impl Connection {
                     if statement { &mut self.prepared } else { &mut self.portals }.get_mut(name)
                 });
                 let statement = prepared.map(|prepared| Arc::clone(&prepared.statement));
-                self.push(Step::new(Kind::Describe, start, statement));
+                self.push(frame, out, Step::new(Kind::Describe, start, statement));
             }
             b'C' => {
                 if let Some((statement, name)) = frontend::object(message) {
                     if statement { &mut self.prepared } else { &mut self.portals }.remove(name);
                 }
-                self.push(Step::new(Kind::Close, start, None));
+                self.push(frame, out, Step::new(Kind::Close, start, None));
             }
             b'E' => {
                 let start = self.unit.take().unwrap_or(start);
                 let portal = frontend::name(message).and_then(|(name, _)| self.portals.use_one(name));
                 let detail = self.detail(portal);
-                self.push(Step::exchange(Kind::Execute, Pending::new(start, detail)));
+                self.push(frame, out, Step::exchange(Kind::Execute, Pending::new(start, detail)));
             }
             b'S' => {
                 self.unit = None;
-                self.push(Step::new(Kind::Sync, start, None));
+                self.push(frame, out, Step::new(Kind::Sync, start, None));
             }
             // Where nothing is waited for, the data's end changes nothing.
-            b'c' | b'f' if !self.steps.is_empty() => self.push(Step::new(Kind::CopyEnd, start, None)),
+            b'c' | b'f' if !self.steps.is_empty() => {
+                self.push(frame, out, Step::new(Kind::CopyEnd, start, None))
+            }
             _ => {}
         }
     }
 
-    fn opening(&mut self, frame: &Frame<'_>) {
+    fn opening(&mut self, frame: &Frame<'_>, out: &mut Vec<Exchange>) {
         let message = frame.bytes();
         match u32_at(message, 4) {
             Some(SSL_REQUEST | GSSENC_REQUEST) => self.letter = true,
@@ -158,7 +179,7 @@ impl Connection {
                 let database = frontend::database(message);
                 self.namespace = database.map(|name| String::from_utf8_lossy(name).into());
                 let detail = SqlDetail { command: Some("CONNECT"), ..self.detail(None) };
-                self.push(Step::exchange(Kind::Startup, Pending::new(frame.start, detail)));
+                self.push(frame, out, Step::exchange(Kind::Startup, Pending::new(frame.start, detail)));
             }
         }
     }
@@ -180,13 +201,56 @@ impl Connection {
         }
     }
 
-    fn push(&mut self, step: Step) {
+    fn push(&mut self, frame: &Frame<'_>, out: &mut Vec<Exchange>, mut step: Step) {
         if self.requests_lost {
             return;
         }
+        if self.refused.is_some() && !self.passed_over(frame, out, &mut step) {
+            return;
+        }
+        // Clients do not send a Query before they have all answers to what they sent before.
+        step.uncertain = self.first_run && !(step.kind == Kind::Query && self.steps.is_empty());
         if !self.steps.push(step) {
             self.losses.over_limit += 1;
             self.requests_lost = true;
+        }
+    }
+
+    /// Takes a step that the server passes over; true if it is the Sync that it waits for.
+    fn passed_over(&mut self, frame: &Frame<'_>, out: &mut Vec<Exchange>, step: &mut Step) -> bool {
+        let earlier = self.refused.as_mut().and_then(|refused| refused.pending.take());
+        if step.kind == Kind::Sync {
+            self.refused = None;
+            if let Some((pending, uncertain)) = earlier {
+                self.tell(pending, uncertain, frame.start.time, out);
+            }
+            return true;
+        }
+        match (step.pending.take(), earlier) {
+            // The Execute of what was refused.
+            (Some(mut pending), Some((earlier, uncertain))) => {
+                pending.start = earlier.start;
+                pending.detail.failure = earlier.detail.failure;
+                pending.detail.severity = earlier.detail.severity;
+                self.tell(pending, uncertain, frame.end.time, out);
+            }
+            (Some(mut pending), None) => {
+                pending.detail.failure = Some(Failure::Aborted);
+                self.tell(pending, false, frame.end.time, out);
+            }
+            (None, earlier) => {
+                if let Some(refused) = &mut self.refused {
+                    refused.pending = earlier;
+                }
+            }
+        }
+        false
+    }
+
+    /// What was refused has no Execute that was seen.
+    fn tell_refused(&mut self, now: u64, out: &mut Vec<Exchange>) {
+        if let Some((pending, uncertain)) = self.refused.take().and_then(|refused| refused.pending) {
+            self.tell(pending, uncertain, now, out);
         }
     }
 
@@ -196,6 +260,7 @@ impl Connection {
         if self.requests_lost || self.answers_lost {
             self.doubt.raise(self.steps.syncs());
             self.losses.unpaired_requests += self.steps.tell_all(now, Outcome::ResponseLost, out);
+            self.tell_refused(now, out);
             (self.requests_lost, self.answers_lost) = (false, false);
             self.forget_answer();
         } else if self.steps.is_empty() {
@@ -311,15 +376,27 @@ impl Connection {
 
     /// The first step is over.
     fn finish(&mut self, end: u64, out: &mut Vec<Exchange>) {
-        let Some(Step { kind, pending: Some(mut pending), .. }) = self.steps.pop() else { return };
+        let Some(Step { kind, pending: Some(mut pending), uncertain, .. }) = self.steps.pop() else {
+            return;
+        };
         if kind == Kind::Startup && pending.detail.failure.is_none() {
             return;
         }
         pending.first_byte = self.first_answer;
-        self.tell(pending, end, out);
+        self.tell(pending, uncertain, end, out);
     }
 
-    fn tell(&mut self, pending: Pending<SqlDetail>, end: u64, out: &mut Vec<Exchange>) {
+    fn tell(&mut self, mut pending: Pending<SqlDetail>, uncertain: bool, end: u64, out: &mut Vec<Exchange>) {
+        if uncertain {
+            // Nothing of an answer that may be another's.
+            let detail = &mut pending.detail;
+            (detail.returned_rows, detail.affected_rows) = (None, None);
+            (detail.failure, detail.severity) = (None, None);
+            pending.first_byte = None;
+            self.losses.unpaired_requests += 1;
+            pending.tell(end, Outcome::ResponseLost, out);
+            return;
+        }
         self.losses.unpaired_requests += self.doubt.tell(pending, end, out);
     }
 
@@ -335,12 +412,20 @@ impl Connection {
         let (failure, severity) = backend::error(message);
         let first_byte = self.first_answer.unwrap_or(end);
         let refusal = Refusal { failure, severity, first_byte, end };
-        let mut told = Vec::new();
         let namespace = self.namespace.clone();
         let detail = |statement| SqlDetail { system: SYSTEM, namespace, statement, ..SqlDetail::default() };
-        self.steps.refuse(&refusal, detail, |pending| told.push(pending));
-        for pending in told {
-            self.tell(pending, end, out);
+        let mut told = Vec::new();
+        let refused =
+            self.steps.refuse(&refusal, detail, |pending, uncertain| told.push((pending, uncertain)));
+        for (pending, uncertain) in told {
+            self.tell(pending, uncertain, end, out);
+        }
+        if self.steps.has_sync() {
+            if let Some((pending, uncertain)) = refused {
+                self.tell(pending, uncertain, end, out);
+            }
+        } else {
+            self.refused = Some(Refused { pending: refused });
         }
         self.forget_answer();
     }
@@ -391,9 +476,14 @@ impl Parser for Connection {
                             self.request(&frame, out);
                             self.requests.recycle(frame);
                         }
-                        Next::Lost => self.requests_lost = true,
+                        Next::Lost => {
+                            self.requests_lost = true;
+                            self.prepared.clear();
+                            self.portals.clear();
+                        }
                     }
                 }
+                self.requests_lost |= !self.requests.is_in_place();
             }
             Stream::ToClient => {
                 while let Some(next) = self.answers.next(&mut input, &Backend { letter: self.letter }) {
@@ -408,6 +498,8 @@ impl Parser for Connection {
                         return;
                     }
                 }
+                self.first_run = false;
+                self.answers_lost |= !self.answers.is_in_place();
             }
         }
     }
@@ -415,6 +507,7 @@ impl Parser for Connection {
     fn stream_end(&mut self, _: Stream, _: Moment, _: &mut Vec<Exchange>) {}
 
     fn end(&mut self, at: Moment, cause: End, out: &mut Vec<Exchange>) {
+        self.tell_refused(at.time, out);
         self.doubt.end(out);
         if let Some(cancel) = self.cancel.take() {
             // There is no answer but the connection's end.

@@ -47,6 +47,8 @@ pub(super) struct Step {
     pub statement: Option<Arc<Statement>>,
     /// The exchange that the step is, if it is one.
     pub pending: Option<Pending<SqlDetail>>,
+    /// Requests may have stood before it that were not seen, so the answer may be another's.
+    pub uncertain: bool,
     /// The answer came; only the ReadyForQuery of the Sync behind it is missing.
     pub answered: bool,
 }
@@ -54,15 +56,23 @@ pub(super) struct Step {
 impl Step {
     /// A step that is no exchange.
     pub fn new(kind: Kind, start: Moment, statement: Option<Arc<Statement>>) -> Self {
-        Self { kind, start, statement, pending: None, answered: false }
+        Self { kind, start, statement, pending: None, uncertain: false, answered: false }
     }
 
     /// A step that is one.
     pub fn exchange(kind: Kind, pending: Pending<SqlDetail>) -> Self {
-        Self { kind, start: pending.start, statement: None, pending: Some(pending), answered: false }
+        Self {
+            kind,
+            start: pending.start,
+            statement: None,
+            pending: Some(pending),
+            uncertain: false,
+            answered: false,
+        }
     }
 
-    fn is_request(&self) -> bool {
+    /// It is an exchange.
+    pub fn is_request(&self) -> bool {
         matches!(self.kind, Kind::Execute | Kind::Query | Kind::Function)
     }
 }
@@ -136,6 +146,11 @@ impl Steps {
         self.waiting.is_empty()
     }
 
+    /// A Sync waits: behind it the server listens again.
+    pub fn has_sync(&self) -> bool {
+        self.waiting.iter().any(|step| step.kind == Kind::Sync)
+    }
+
     /// How many ReadyForQuery are to come.
     pub fn syncs(&self) -> usize {
         self.waiting
@@ -145,20 +160,21 @@ impl Steps {
     }
 
     /// The server refused the first step: it passes over everything up to the next Sync (manual: "Extended Query"). The first
-    /// request there fails so; those behind it were not executed. If there is none yet, the refused step itself is told,
-    /// with the detail that `detail` makes of its statement.
+    /// request there fails so; those behind it were not executed. If there is none yet, the refused step itself is given
+    /// back, with the detail that `detail` makes of its statement.
     pub fn refuse(
         &mut self,
         refusal: &Refusal,
         detail: impl FnOnce(Option<Arc<Statement>>) -> SqlDetail,
-        mut tell: impl FnMut(Pending<SqlDetail>),
-    ) {
-        let refused = self.waiting.front().map(|step| (step.start, step.statement.clone()));
+        mut tell: impl FnMut(Pending<SqlDetail>, bool),
+    ) -> Option<(Pending<SqlDetail>, bool)> {
+        let refused = self.waiting.front().map(|step| (step.start, step.statement.clone(), step.uncertain));
         let mut told = false;
         while let Some(step) = self.waiting.pop_front_if(|step| step.kind != Kind::Sync) {
             if !step.is_request() {
                 continue;
             }
+            let uncertain = step.uncertain;
             let Some(mut pending) = step.pending else { continue };
             if told {
                 pending.detail.failure = Some(Failure::Aborted);
@@ -167,13 +183,13 @@ impl Steps {
                 mark(&mut pending, refusal);
             }
             told = true;
-            tell(pending);
+            tell(pending, uncertain);
         }
-        if let Some((start, statement)) = refused.filter(|_| !told) {
+        refused.filter(|_| !told).map(|(start, statement, uncertain)| {
             let mut pending = Pending::new(start, detail(statement));
             mark(&mut pending, refusal);
-            tell(pending);
-        }
+            (pending, uncertain)
+        })
     }
 
     /// All end now, with the same outcome; how many exchanges those are. What has failed is complete.

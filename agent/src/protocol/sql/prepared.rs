@@ -92,6 +92,13 @@ impl Names {
             self.bytes -= weight(name, &prepared);
         }
     }
+
+    /// Requests were not seen, which may have given names to other things: nothing is known any more.
+    pub fn clear(&mut self) {
+        self.unnamed = None;
+        self.named.clear();
+        self.bytes = 0;
+    }
 }
 
 fn weight(name: &[u8], prepared: &Prepared) -> usize {

@@ -59,6 +59,31 @@ fn holes() {
     assert_eq!((driver.losses.resynchronised, driver.losses.unpaired_requests), (1, 2));
 }
 
+/// The end of a response that is known is lost: it ended then. A call's status stood there, and is not known.
+#[test]
+fn lost_ends() {
+    let mut driver = Driver::new(&*HTTP2, false);
+    driver.play(
+        &Conversation::new().client([preface(), get(1, "/a"), call(3, "/s/M")].concat()).server(settings()),
+    );
+    driver.chunk(
+        Stream::ToClient,
+        &[headers(1, false, &["#8"]), called(3), data(1, false, "begin")].concat(),
+        0,
+    );
+    driver.chunk(Stream::ToClient, b"", 50_000);
+    let lost_at = driver.time;
+    driver.pass(DOUBT + 1_000_000_000);
+    assert_eq!((driver.told.len(), driver.told[0].end), (2, lost_at));
+    assert_eq!(
+        shorts(&driver.take()),
+        [
+            "GET url.full=http://h:81/a http.response.status_code=200",
+            "s/M rpc.method=s/M remora.rpc.request.messages=0 remora.rpc.request.bytes=0 remora.outcome=response_lost",
+        ]
+    );
+}
+
 /// Requests that were lost leave responses without any; those behind them are exact, but for what the table held.
 #[test]
 fn lost_requests() {

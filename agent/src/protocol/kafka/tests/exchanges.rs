@@ -2,7 +2,9 @@
 
 use super::super::Kafka;
 use super::support::*;
-use crate::protocol::testing::{Conversation, checks};
+use crate::protocol::testing::drive::{describe, line};
+use crate::protocol::testing::{Conversation, Driver, checks};
+use crate::protocol::{Kind, Role, Signals};
 
 const ID: [u8; 16] = [0xff; 16];
 
@@ -179,6 +181,49 @@ fn topics_by_id() {
     assert!(told[4].contains("remora.kafka.follower=true"), "{}", told[4]);
     checks::every_split(&Kafka, &talk);
     checks::every_prefix(&Kafka, &talk);
+}
+
+/// The marker of a transaction's end is no message; a fetch that failed is no empty one.
+#[test]
+fn fetches_without_messages() {
+    let failed = body().int32(0).int16(0).int32(0).many(1).raw(&ID).many(1).int32(0).int16(100);
+    let failed = failed.int64(-1).int64(-1).int64(-1).many(0).int32(-1).many(0).tags().tags().tags();
+    let talk = Conversation::new()
+        .client(fetch(1, -1, &[ID]))
+        .server(fetched(1, &[(ID, batch(20, 1, 0x20, &[0; 9]))]))
+        .client(fetch(2, -1, &[ID]))
+        .server(response(2, true, failed));
+    let mut driver = Driver::new(&Kafka, false);
+    driver.play(&talk);
+    let mut out = Vec::new();
+    std::mem::swap(&mut out, &mut driver.told);
+    let descriptions: Vec<_> = out.iter().map(|exchange| describe(exchange, Role::Client)).collect();
+    assert_eq!(descriptions[0].signals, Signals::Metrics);
+    assert_eq!(descriptions[0].instruments.len(), 1);
+    assert_eq!(descriptions[1].signals, Signals::SpanAndMetrics);
+    assert_eq!(descriptions[1].instruments.len(), 2);
+    assert!(line(&out[1], Role::Client).ends_with("error.type=UNKNOWN_TOPIC_ID error"));
+}
+
+/// A message's trace context is its producer span's parent, at the broker, too.
+#[test]
+fn parents() {
+    const PARENT: &[u8] = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let one = record(b"", b"v", &[(b"traceparent", PARENT)]);
+    let talk = Conversation::new()
+        .client(produce(1, -1, &[("a", &[(0, batch(0, 1, 0, &one))])]))
+        .server(produced(1, &[("a", &[(0, 0, 41)])]))
+        .client(produce(2, -1, &[("a", &[(0, batch(0, 2, 0, &[&one[..], &one].concat()))])]))
+        .server(produced(2, &[("a", &[(0, 0, 42)])]));
+    let mut driver = Driver::new(&Kafka, false);
+    driver.play(&talk);
+    for role in [Role::Client, Role::Server] {
+        let kinds = if role == Role::Client { Kind::Producer } else { Kind::ByRole };
+        let [first, second] = [0, 1].map(|index| describe(&driver.told[index], role));
+        assert_eq!((first.kind, second.kind), (kinds, kinds));
+        assert_eq!(first.parent.map(|parent| parent.span[0]), Some(0));
+        assert_eq!(second.parent, None);
+    }
 }
 
 /// A group: its coordinator, and steps of a rebalance that are no errors.
