@@ -4,10 +4,8 @@
 mod amqp;
 mod cassandra;
 mod dns;
-mod fastcgi;
 mod dubbo;
 mod grpc;
-mod http2;
 mod http;
 mod kafka;
 mod memcached;
