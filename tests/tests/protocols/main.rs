@@ -7,7 +7,6 @@ mod dns;
 mod dubbo;
 mod fastcgi;
 mod grpc;
-mod http2;
 mod http;
 mod http2;
 mod kafka;
