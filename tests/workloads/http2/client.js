@@ -1,6 +1,6 @@
 // Requests over one HTTP/2 connection with Node's own module, to the port in argument 2; a round a line of standard input.
 //
-// A round is eight GETs at once, a POST of as many bytes as argument 3 says, one with trailers, a 404, a 503, and one that is given up.
+// A round is eight GETs at once, a POST of as many bytes as argument 3 says, one with trailers, a 404, a 503, and one that is given up. One more request comes before them.
 const http2 = require('http2');
 const readline = require('readline');
 
@@ -40,6 +40,7 @@ async function round(number) {
 }
 
 session.on('connect', async () => {
+  await fetch({ ':path': '/items/0' });
   console.log('ready');
   let number = 0;
   for await (const _ of readline.createInterface({ input: process.stdin })) {

@@ -1,6 +1,6 @@
-// HTTP/2 in clear text with net/http: `serve PORT` or `fetch PORT`. The client makes a round of requests a line of standard
-// input over one connection: eight GETs at once, a POST of 50,000 bytes, one with trailers, a 404, a 503, and one that is
-// given up.
+// HTTP/2 in clear text with net/http: `serve PORT` or `fetch PORT BYTES`. The client makes a round of requests a line of
+// standard input over one connection: eight GETs at once, a POST of so many bytes, one with trailers, a 404, a 503, and one
+// that is given up. One more request comes before them.
 package main
 
 import (
@@ -28,9 +28,11 @@ func main() {
 	base := "http://" + address
 	fetch(client, base+"/items/0", nil, 200, len("item items/0"))
 	fmt.Println("ready")
+	size, err := strconv.Atoi(os.Args[3])
+	check(err)
 	number := 0
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); number++ {
-		round(client, base, number)
+		round(client, base, number, size)
 		fmt.Println("ready")
 	}
 }
@@ -72,7 +74,7 @@ func fetch(client *http.Client, url string, body io.Reader, status, length int) 
 	}
 }
 
-func round(client *http.Client, base string, number int) {
+func round(client *http.Client, base string, number, size int) {
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Add(1)
@@ -82,7 +84,7 @@ func round(client *http.Client, base string, number int) {
 		}()
 	}
 	all.Wait()
-	fetch(client, base+"/echo", strings.NewReader(strings.Repeat("x", 50_000)), 200, 50_000)
+	fetch(client, base+"/echo", strings.NewReader(strings.Repeat("x", size)), 200, size)
 	fetch(client, base+"/trailers", nil, 200, 13)
 	fetch(client, base+"/status/404", nil, 404, 0)
 	fetch(client, base+"/status/503", nil, 503, 0)
