@@ -51,8 +51,8 @@ pub const FAULT: u8 = 8;
 /// bytes stand there; nothing was copied.
 pub const AMBIGUOUS: u8 = 16;
 
-/// One read or write on a connection, or a piece of one (each entry of an iovec, and each
-/// [`MAX_CAPTURE`] bytes, is a record of its own). `payload` captured bytes follow.
+/// One read or write on a connection, or a part of one: small entries of an iovec are gathered in one record, large ones
+/// and each [`MAX_CAPTURE`] bytes begin another. `payload` captured bytes follow.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Segment {
@@ -86,7 +86,7 @@ pub struct Segment {
     pub reserved: u16,
 }
 
-/// The most bytes that one segment record carries.
+/// The most bytes of one entry of an iovec that one segment record carries.
 pub const MAX_CAPTURE: usize = 24 * 1024;
 
 /// [`Open::role`]: not known yet.

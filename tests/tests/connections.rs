@@ -17,7 +17,8 @@ each_tier!(
     agent_comes_between_request_and_response,
     descriptors_are_reused,
     prefork_servers,
-    unix_sockets
+    unix_sockets,
+    turns_of_an_unknown_protocol
 );
 
 fn nginx_with(net: &Netns, place: &Place, locations: &str) -> Running {
@@ -218,4 +219,22 @@ fn unix_sockets(tier: Tier) {
         let _ = clients.service("curl").exactly(10).each_has("server.address", "local");
     }
     let _ = spans.all().by(client.process).tell(&schedule, &outcomes);
+}
+
+/// Of a connection that no protocol is known of, the beginnings of its turns are told and nothing is copied; what passes
+/// meanwhile is no gap.
+fn turns_of_an_unknown_protocol(tier: Tier) {
+    const ROUNDS: usize = 300;
+    let net = Netns::new();
+    let agent = Agent::watch(&net).tier(tier).config("protocols:\n  network_spans: true\n").start();
+    let _ = python(&net, "turns.py").args([PORT.to_string(), ROUNDS.to_string()]).run().ok();
+    let spans = agent.stop();
+    for side in [spans.client(PORT), spans.server(PORT)] {
+        let _ = side.exactly(ROUNDS);
+    }
+    let coverage = &spans.coverage;
+    // Both ends write and read 300 bytes a turn.
+    assert_eq!(coverage.get("bytes"), 4 * 300 * ROUNDS as i64, "{coverage}");
+    assert!(coverage.get("captured_bytes") < 40 * 300, "{coverage}");
+    assert_eq!((coverage.get("gap_bytes"), coverage.get("ambiguous")), (0, 0), "{coverage}");
 }

@@ -272,3 +272,6 @@ fn pair_id((socket, remote): &Key, time: u64) -> u64 {
     (socket, remote, time).hash(&mut hasher);
     hasher.finish() | 1 << 63
 }
+
+#[cfg(test)]
+mod tests;

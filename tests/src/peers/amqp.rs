@@ -33,7 +33,7 @@ pub fn rabbitmq(netns: &Netns, place: &Place, port: u16) -> RabbitMq {
     let port_mapper = netns.program("epmd").listen(PORT_MAPPER);
     let settings = place.write("rabbitmq.conf", format!("listeners.tcp.1 = 127.0.0.1:{port}\n"));
     let plugins = place.write("enabled_plugins", "[].\n");
-    let broker = netns
+    let mut broker = netns
         .program(SERVER)
         .folder(place.path())
         .env("HOME", place.path())
@@ -46,6 +46,16 @@ pub fn rabbitmq(netns: &Netns, place: &Place, port: u16) -> RabbitMq {
         .env("RABBITMQ_PID_FILE", place.join("rabbitmq.pid"))
         // Few schedulers: many tests run at once.
         .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "+S 2:2 +sbwt none")
-        .listen(port);
+        .start();
+    // It takes its time, and on a busy machine more than that of one wait.
+    broker.wait_until("begins", |process| says(process, "Starting broker"));
+    let listens = format!("started TCP listener on 127.0.0.1:{port}");
+    broker.wait_until("listens", |process| says(process, &listens));
     RabbitMq { broker, _port_mapper: port_mapper }
+}
+
+/// Whether it wrote `text` to its log so far.
+fn says(process: u32, text: &str) -> bool {
+    std::fs::read(format!("/proc/{process}/fd/1"))
+        .is_ok_and(|log| String::from_utf8_lossy(&log).contains(text))
 }

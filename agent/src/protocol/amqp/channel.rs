@@ -1,5 +1,6 @@
 //! One channel: its synchronous methods, the contents under way, and what waits to be settled.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -224,12 +225,16 @@ impl Channel {
         let mut message = self.message(arrival, exchange, key);
         message.detail.tag = Some(tag);
         message.detail.redelivered = bits & 1 != 0;
-        let consumer = name(consumer);
-        if !self.consumers.contains_key(&consumer) && self.consumers.len() < MAX_CONSUMERS {
-            self.consume(consumer.clone(), None, Mode::Unknown);
+        // Its name as it is kept; another one only if that differs from what was sent.
+        let consumer = match std::str::from_utf8(consumer) {
+            Ok(text) if !text.bytes().any(|byte| byte.is_ascii_control()) => Cow::Borrowed(text),
+            _ => Cow::Owned(name(consumer).into()),
+        };
+        if !self.consumers.contains_key(&*consumer) {
+            self.consume(Box::from(&*consumer), None, Mode::Unknown);
         }
         let mut after = After::Tell;
-        if let Some(consumer) = self.consumers.get(&consumer) {
+        if let Some(consumer) = self.consumers.get(&*consumer) {
             message.detail.queue = consumer.queue.clone();
             match consumer.mode {
                 Mode::Manual => {

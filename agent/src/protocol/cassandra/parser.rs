@@ -13,7 +13,7 @@ use crate::protocol::pairing::{ById, Insert, Pending};
 use crate::protocol::{Chunk, End, Exchange, Interest, Losses, Moment, Outcome, Parser, Statements, Stream};
 
 /// Requests in flight. Drivers' defaults are 1024 to 2048.
-const MOST_WAITING: usize = 4096;
+const MOST_WAITING: usize = 2048;
 
 /// The state of one connection.
 #[derive(Debug)]

@@ -9,9 +9,9 @@ use crate::protocol::sql::Statement;
 /// Longest id that is kept, bytes; servers' are 16.
 pub(super) const MOST_ID: usize = 64;
 /// Statements that are remembered for all connections. When there are more, all are forgotten and learned anew.
-const MOST_SHARED: usize = 4096;
+const MOST_SHARED: usize = 2048;
 /// Statements that a connection remembers by itself.
-const MOST_OWN: usize = 512;
+const MOST_OWN: usize = 256;
 
 type Known = FxHashMap<Box<[u8]>, Arc<Statement>>;
 

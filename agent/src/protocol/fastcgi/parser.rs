@@ -15,6 +15,8 @@ use crate::protocol::{Chunk, End, Exchange, Interest, Losses, Moment, Outcome, P
 const MAX_REQUESTS: usize = 64;
 /// Bytes of variables that are kept until all have come.
 const MAX_PARAMS: usize = 32 * 1024;
+/// Largest buffer that is kept for the next request.
+const MAX_SPARE: usize = 8 * 1024;
 /// Bytes kept of a script's name.
 const MAX_SCRIPT: usize = 512;
 
@@ -55,6 +57,8 @@ pub(super) struct FastCgiParser {
     shared: Arc<Shared>,
     streams: [Frames; 2],
     requests: Vec<Request>,
+    /// A buffer for the next request.
+    spare: Vec<u8>,
     losses: Losses,
     ended: bool,
 }
@@ -69,6 +73,7 @@ impl FastCgiParser {
             shared,
             streams: [Frames::new(midstream), Frames::new(midstream)],
             requests: Vec::new(),
+            spare: Vec::new(),
             losses: Losses::default(),
             ended: false,
         }
@@ -116,7 +121,7 @@ impl FastCgiParser {
             id,
             start: frame.start,
             first_byte: None,
-            kept: Vec::new(),
+            kept: std::mem::take(&mut self.spare),
             params: Params::Coming,
             response: Response::Head,
             detail: Box::new(FastCgiDetail {
@@ -141,6 +146,10 @@ impl FastCgiParser {
         request.detail.application = u32::from_be_bytes([a, b, c, d]);
         request.detail.protocol = protocol;
         request.first_byte.get_or_insert(frame.start.time);
+        if request.params == Params::Done && request.kept.capacity() <= MAX_SPARE {
+            self.spare = std::mem::take(&mut request.kept);
+            self.spare.clear();
+        }
         let lost = request.response == Response::Unknown;
         self.losses.unpaired_requests += u64::from(lost);
         let outcome = if lost { Outcome::ResponseLost } else { Outcome::Complete };
@@ -174,8 +183,10 @@ impl Request {
             return;
         }
         if head.content == 0 {
-            let kept = std::mem::take(&mut self.kept);
+            let mut kept = std::mem::take(&mut self.kept);
             self.read_params(&kept, shared);
+            kept.clear();
+            self.kept = kept;
             return;
         }
         if self.params == Params::Cut {
@@ -221,7 +232,7 @@ impl Request {
         };
         match read {
             Some(response) => {
-                self.kept = Vec::new();
+                self.kept.clear();
                 self.response = Response::Body;
                 if let Some(http) = &mut self.detail.http {
                     http.status = Some(response.status);

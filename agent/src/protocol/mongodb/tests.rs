@@ -173,7 +173,9 @@ fn survives() {
 /// With bytes missing, less may be known of the same exchange.
 fn knows_less(whole: &str, got: &str) -> bool {
     got.split(' ').all(|part| {
-        matches!(part, "mongodb" | "error.type=_OTHER") || whole.contains(part.trim_end_matches(['…', '}']))
+        // A command that was cut, perhaps within a value that would have been told as a document.
+        let cut = part.starts_with("db.query.text=") && part.ends_with('…');
+        matches!(part, "mongodb" | "error.type=_OTHER") || cut || whole.contains(part)
     })
 }
 

@@ -43,7 +43,7 @@ pub(super) struct MqttDetail {
     /// A topic or a filter.
     pub topic: Option<Arc<str>>,
     /// What of it goes into the span's name, if it is not it.
-    pub template: Option<Box<str>>,
+    pub template: Option<Arc<str>>,
     pub quality: u8,
     pub retained: bool,
     /// Times that the message was sent again.

@@ -43,7 +43,7 @@ pub(super) struct MqttParser {
     connect: Option<Pending<MqttDetail>>,
     waiting: ById<Key, MqttDetail>,
     aliases: [FxHashMap<u16, Arc<str>>; 2],
-    filters: Vec<Box<str>>,
+    filters: Vec<Arc<str>>,
     losses: Losses,
     ended: bool,
 }
@@ -210,13 +210,13 @@ impl MqttParser {
     }
 
     /// What is the same for many topics, if it is not the topic.
-    fn template(&self, operation: Operation, topic: &str) -> Option<Box<str>> {
+    fn template(&self, operation: Operation, topic: &str) -> Option<Arc<str>> {
         if operation == Operation::Deliver
             && let Some(filter) = self.filters.iter().find(|filter| topic::matches(filter, topic))
         {
-            return Some(filter.clone());
+            return Some(Arc::clone(filter));
         }
-        Some(topic::template(topic)).filter(|template| template != topic).map(String::into_boxed_str)
+        topic::template(topic).map(Arc::from)
     }
 
     fn wait(&mut self, key: Key, request: Pending<MqttDetail>, end: u64, out: &mut Vec<Exchange>) {

@@ -9,8 +9,11 @@ const MAX_LEVELS: usize = 8;
 /// A longer level is no name that somebody chose.
 const MAX_NAME: usize = 32;
 
-/// The topic without what varies.
-pub(super) fn template(topic: &str) -> String {
+/// The topic without what varies; `None` if nothing does.
+pub(super) fn template(topic: &str) -> Option<String> {
+    if topic.split('/').enumerate().all(|(index, level)| index < MAX_LEVELS && is_name(level)) {
+        return None;
+    }
     let mut out = String::with_capacity(topic.len());
     for (index, level) in topic.split('/').enumerate() {
         if index > 0 {
@@ -22,7 +25,7 @@ pub(super) fn template(topic: &str) -> String {
         }
         out.push_str(if is_name(level) { level } else { "+" });
     }
-    out
+    Some(out)
 }
 
 fn is_name(level: &str) -> bool {
@@ -61,12 +64,12 @@ mod tests {
     /// Names stay, identifiers go.
     #[test]
     fn templates() {
-        assert_eq!(template("sensors/kitchen/temperature"), "sensors/kitchen/temperature");
-        assert_eq!(template("zone12/lamp"), "zone12/lamp");
-        assert_eq!(template("devices/esp-8f3a21/state"), "devices/+/state");
-        assert_eq!(template("users/7/deadbeefcafe"), "users/+/+");
-        assert_eq!(template("/a//b"), "/a//b");
-        assert_eq!(template("a/b/c/d/e/f/g/h/i/j"), "a/b/c/d/e/f/g/h/#");
+        for whole in ["sensors/kitchen/temperature", "zone12/lamp", "/a//b", "a/b/c/d/e/f/g/h"] {
+            assert_eq!(template(whole), None);
+        }
+        assert_eq!(template("devices/esp-8f3a21/state").as_deref(), Some("devices/+/state"));
+        assert_eq!(template("users/7/deadbeefcafe").as_deref(), Some("users/+/+"));
+        assert_eq!(template("a/b/c/d/e/f/g/h/i/j").as_deref(), Some("a/b/c/d/e/f/g/h/#"));
     }
 
     /// The standard's examples.

@@ -485,11 +485,15 @@ fn inference() {
 
 #[test]
 fn recorded() {
-    for conversation in Conversation::recorded(Some("postgresql")) {
-        checks::every_split(&protocol(), &conversation);
-        checks::every_prefix(&protocol(), &conversation);
-        checks::every_late_start(&protocol(), &conversation, same);
-        checks::every_gap(&protocol(), &conversation, same);
+    let conversations = Conversation::recorded(Some("postgresql"));
+    for conversation in &conversations {
+        checks::every_late_start(&protocol(), conversation, same);
+        checks::every_gap(&protocol(), conversation, same);
     }
-    checks::garbage(&protocol(), &Conversation::recorded(Some("postgresql")));
+    // The longest have too many bytes to cut at each.
+    for conversation in conversations.iter().filter(|conversation| conversation.name.ends_with("pgbench")) {
+        checks::every_split(&protocol(), conversation);
+        checks::every_prefix(&protocol(), conversation);
+    }
+    checks::garbage(&protocol(), &conversations);
 }

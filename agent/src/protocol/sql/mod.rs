@@ -133,7 +133,13 @@ impl Statement {
             Statements::Raw => raw(sql, cut),
             Statements::Off => None,
         };
-        summary.finish(cut, text, parent)
+        let mut statement = summary.finish(cut, text, parent);
+        if tokens.unterminated() && !cut {
+            // Nor can the names be trusted.
+            statement.summary = statement.operation.clone();
+            statement.collection = None;
+        }
+        statement
     }
 }
 

@@ -218,8 +218,9 @@ fn cut() {
             assert!(["", "SELECT", "SELECT orders"].contains(&&*statement.summary), "{}", statement.summary);
         }
     }
-    let statement = Statement::read_in(Dialect::MYSQL, b"select 'abc", false, Statements::Redacted);
-    assert_eq!((statement.text, &*statement.summary), (None, "SELECT"));
+    let misread = b"select a from t where b in ('C:\\', ' from secret join other ')";
+    let statement = Statement::read_in(Dialect::MYSQL, misread, false, Statements::Redacted);
+    assert_eq!((statement.text, &*statement.summary, statement.collection), (None, "SELECT", None));
 }
 
 #[test]

@@ -22,19 +22,27 @@ pub(super) enum Answer {
 pub(super) fn read(head: &Head, bytes: &[u8]) -> Answer {
     let body = bytes.get(head.body..).unwrap_or_default();
     match head.kind {
-        Some(Kind::Reply) => field(head.encoding, body).map_or(Answer::Unknown, |field| match field {
-            None => Answer::Result,
-            Some((0, ..)) => Answer::Result,
-            Some((number, ..)) => Answer::Declared(number),
-        }),
+        Some(Kind::Reply) => match field(head.encoding, body) {
+            None => Answer::Unknown,
+            Some(None | Some(Field { number: 0, .. })) => Answer::Result,
+            Some(Some(declared)) => Answer::Declared(declared.number),
+        },
         Some(Kind::Exception) => application(head.encoding, body).map_or(Answer::Failed, Answer::Application),
         _ => Answer::Unknown,
     }
 }
 
-/// The first field: its number, whether it is a text, and its value; `Some(None)` if there is no field.
-#[allow(clippy::type_complexity, reason = "used in this file only")]
-fn field(encoding: Encoding, bytes: &[u8]) -> Option<Option<(i16, u8, &[u8])>> {
+/// A field of a struct.
+struct Field<'a> {
+    number: i16,
+    /// Its type, as the protocol numbers types.
+    kind: u8,
+    /// What follows its head.
+    value: &'a [u8],
+}
+
+/// The first field; `Some(None)` if there is no field.
+fn field(encoding: Encoding, bytes: &[u8]) -> Option<Option<Field<'_>>> {
     let &first = bytes.first()?;
     if first == 0 {
         return Some(None);
@@ -42,14 +50,15 @@ fn field(encoding: Encoding, bytes: &[u8]) -> Option<Option<(i16, u8, &[u8])>> {
     match encoding {
         Encoding::Binary => {
             let number = i16::from_be_bytes(*bytes.get(1..)?.first_chunk()?);
-            Some(Some((number, first, &bytes[3..])))
+            Some(Some(Field { number, kind: first, value: &bytes[3..] }))
         }
         Encoding::Compact => {
             let (number, taken) = match first >> 4 {
                 0 => zigzag(&bytes[1..])?,
                 delta => (i64::from(delta), 0),
             };
-            Some(Some((i16::try_from(number).ok()?, first & 0x0f, &bytes[1 + taken..])))
+            let number = i16::try_from(number).ok()?;
+            Some(Some(Field { number, kind: first & 0x0f, value: &bytes[1 + taken..] }))
         }
         Encoding::Compressed => None,
     }
@@ -58,19 +67,20 @@ fn field(encoding: Encoding, bytes: &[u8]) -> Option<Option<(i16, u8, &[u8])>> {
 /// The type of a `TApplicationException`: field 2, behind the message in field 1 if there is one.
 fn application(encoding: Encoding, bytes: &[u8]) -> Option<i32> {
     const BINARY_TEXT: u8 = 11;
-    let (number, kind, value) = field(encoding, bytes)??;
-    let (number, kind, value) = match (encoding, number) {
-        (_, 2) => (number, kind, value),
-        (Encoding::Binary, 1) if kind == BINARY_TEXT => {
-            let length = u32::from_be_bytes(*value.first_chunk()?) as usize;
-            field(encoding, value.get(4..)?.get(length..)?)??
+    let first = field(encoding, bytes)??;
+    let Field { number, kind, value } = match (encoding, first.number) {
+        (_, 2) => first,
+        (Encoding::Binary, 1) if first.kind == BINARY_TEXT => {
+            let length = u32::from_be_bytes(*first.value.first_chunk()?) as usize;
+            field(encoding, first.value.get(4..)?.get(length..)?)??
         }
         (Encoding::Compact, 1) => {
-            let Varint::Number(length, taken) = varint::read(value) else { return None };
-            let rest = value.get(taken..)?.get(usize::try_from(length).ok()?..)?;
-            let (delta, kind, value) = field(encoding, rest)??;
+            let Varint::Number(length, taken) = varint::read(first.value) else { return None };
+            let rest = first.value.get(taken..)?.get(usize::try_from(length).ok()?..)?;
+            let second = field(encoding, rest)??;
             // Numbers count from the field before, unless they are written out.
-            (if rest[0] >> 4 == 0 { delta } else { delta + 1 }, kind, value)
+            let before = if rest[0] >> 4 == 0 { 0 } else { first.number };
+            Field { number: second.number.checked_add(before)?, ..second }
         }
         _ => return None,
     };

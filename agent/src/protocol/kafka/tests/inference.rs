@@ -16,10 +16,10 @@ fn requests() {
     let metadata = body().int16(3).int16(1).int32(1).null().int32(-1).0;
     let nameless = [&(metadata.len() as u32).to_be_bytes()[..], &metadata].concat();
     for (request, enough) in [
-        (heartbeat(7), 17),
-        (produce(1, -1, &[("a", &[(0, batch(0, 2, 0, &[0; 9]))])]), 17),
+        (heartbeat(7), 37),
+        (produce(1, -1, &[("a", &[(0, batch(0, 2, 0, &[0; 9]))])]), 44),
         (nameless.clone(), nameless.len()),
-        ([heartbeat(1), heartbeat(2)].concat(), 17),
+        ([heartbeat(1), heartbeat(2)].concat(), 37),
     ] {
         for cut in 1..=request.len() {
             let expected = if cut >= enough { YES } else { Inference::Maybe };
