@@ -235,6 +235,7 @@ fn turns_of_an_unknown_protocol(tier: Tier) {
     let coverage = &spans.coverage;
     // Both ends write and read 300 bytes a turn.
     assert_eq!(coverage.get("bytes"), 4 * 300 * ROUNDS as i64, "{coverage}");
-    assert!(coverage.get("captured_bytes") < 40 * 300, "{coverage}");
+    // It was copied until the pause.
+    assert!(coverage.get("captured_bytes") <= 4 * 300 * 50, "{coverage}");
     assert_eq!((coverage.get("gap_bytes"), coverage.get("ambiguous")), (0, 0), "{coverage}");
 }

@@ -1,8 +1,12 @@
-"""Says things that no protocol says, in turns: `turns.py PORT ROUNDS`. Each turn is three writes of 100 bytes."""
+"""Says things that no protocol says, in turns: `turns.py PORT ROUNDS`. Each turn is three writes of 100 bytes.
+
+After 50 rounds there is a pause, in which the agent comes to know what it has seen.
+"""
 
 import socket
 import sys
 import threading
+import time
 
 port, rounds = int(sys.argv[1]), int(sys.argv[2])
 PIECE = bytes([0xF4, 0x01, 0x02, 0xFE]) * 25
@@ -32,7 +36,9 @@ server = threading.Thread(target=serve)
 server.start()
 client = socket.create_connection(("127.0.0.1", port))
 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-for _ in range(rounds):
+for number in range(rounds):
+    if number == 50:
+        time.sleep(1)
     say(client)
     hear(client)
 server.join()

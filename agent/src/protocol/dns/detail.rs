@@ -128,10 +128,8 @@ impl Answer {
             }
             (CNAME | DNAME | NS | PTR, 1..) => _ = read_name(message, at, &mut text),
             (MX, 3..) => _ = read_name(message, at + 2, &mut text),
-            (SRV, 7..) => {
-                if read_name(message, at + 6, &mut text).is_ok() {
-                    text += &format!(":{}", short(message, at + 4).unwrap_or(0));
-                }
+            (SRV, 7..) if read_name(message, at + 6, &mut text).is_ok() => {
+                text += &format!(":{}", short(message, at + 4).unwrap_or(0));
             }
             // What others say is long, or of no use here.
             _ => {}

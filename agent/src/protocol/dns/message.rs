@@ -114,6 +114,16 @@ pub(super) fn skip_name(message: &[u8], at: usize) -> Result<usize, Flaw> {
 
 /// Reads the name at `at`, as it is written in zone files but for the dot at its end, and appends it to `out`; where it ends.
 pub(super) fn read_name(message: &[u8], at: usize, out: &mut String) -> Result<usize, Flaw> {
+    let before = out.len();
+    let end = follow_name(message, at, out);
+    if end.is_err() {
+        // A part of a name is another name.
+        out.truncate(before);
+    }
+    end
+}
+
+fn follow_name(message: &[u8], at: usize, out: &mut String) -> Result<usize, Flaw> {
     let end = skip_name(message, at)?;
     let before = out.len();
     // Each pointer leads further back than the one before, so there is an end to them.
