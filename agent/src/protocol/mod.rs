@@ -284,7 +284,7 @@ impl Registry {
             Arc::new(http1::Http1::with(&http)),
             Arc::new(dns::Dns),
             Arc::new(http2::Http2::new(&http)),
-            Arc::new(kafka::Kafka),
+            Arc::new(kafka::Kafka::default()),
             Arc::new(amqp::Amqp),
             Arc::new(mqtt::Mqtt),
             Arc::new(fastcgi::FastCgi::new(&http)),

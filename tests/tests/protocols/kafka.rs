@@ -19,7 +19,7 @@ fn messages(spans: &Selection<'_>) -> i64 {
     spans.iter().map(|span| span.integer("messaging.batch.message_count").expect("a count")).sum()
 }
 
-/// A topic's name or, where the connection never told it, its id; never both.
+/// A topic's name or, where no connection told it, its id; never both.
 fn named(spans: Selection<'_>) -> Selection<'_> {
     spans.each("a topic's name or its id", |span| {
         (span.text("messaging.destination.name") == "orders")
@@ -66,7 +66,8 @@ fn newest() {
     let whole = recording.replay();
     nothing_lost(&whole);
     for (client, count, acks) in [("java-producer", 20, -1), ("java-fast", 10, 0), ("java-txn", 3, -1)] {
-        let sent = named(told(&whole, Kind::Producer, client).exactly(count));
+        let sent = told(&whole, Kind::Producer, client).exactly(count);
+        let sent = sent.each("its name", |span| span.name == "send orders");
         let sent = sent.each_has("messaging.batch.message_count", 1).each_has("remora.kafka.acks", acks);
         let _ = sent.each_has("messaging.destination.partition.id", "0").none_has("error.type");
         let _ = told(&whole, Kind::Server, client).with("remora.kafka.api", "Produce").exactly(count);
@@ -76,11 +77,14 @@ fn newest() {
         let _ = large.each_has("error.type", "MESSAGE_TOO_LARGE").each("an error", |span| span.status == 2);
     }
     for (client, group) in [("java-classic", "java-classic-group"), ("java-modern", "java-modern-group")] {
-        let received = named(told(&whole, Kind::Consumer, client));
+        let received = told(&whole, Kind::Consumer, client);
+        let received = received.each("its name", |span| span.name == "receive orders");
         assert_eq!(messages(&received), 33, "{client}");
         let commits =
             told(&whole, Kind::Client, client).with("messaging.operation.type", "settle").exactly(1);
-        let _ = named(commits).each_has("messaging.consumer.group.name", group);
+        let _ = commits
+            .each_has("messaging.consumer.group.name", group)
+            .each("its name", |span| span.name == "commit orders");
     }
     let beats = told(&whole, Kind::Client, "java-modern").with("remora.kafka.api", "ConsumerGroupHeartbeat");
     assert!(!beats.is_empty(), "no heartbeats of the new protocol");

@@ -82,7 +82,7 @@ impl Kafka {
         header: &Header<'_>,
         summary: &Summary<'_>,
         whole: bool,
-        known: &Topics,
+        known: &mut Topics,
         client: Option<Arc<str>>,
     ) -> Self {
         let filled = &summary.filled;
@@ -127,9 +127,15 @@ impl Kafka {
     }
 
     /// Takes over what its response says, of which all was read if it is `whole`.
-    pub fn answered(&mut self, summary: &Summary<'_>, whole: bool, known: &Topics) {
+    pub fn answered(&mut self, summary: &Summary<'_>, whole: bool, known: &mut Topics) {
         self.error = summary.error;
         self.errors = summary.errors;
+        // Another connection may have been told it since.
+        if let Some(Named::Id(id)) = self.topic
+            && let Some(name) = known.name(&id)
+        {
+            self.topic = Some(Named::Name(name));
+        }
         match self.key {
             api::PRODUCE if self.partition.is_some() && summary.error.is_none() => {
                 self.offset = summary.offset.filter(|offset| *offset >= 0 && self.messages == Some(1));
@@ -147,7 +153,7 @@ impl Kafka {
     }
 
     /// The response tells which of the topics that were asked for there were records of; what is cut off, not how many.
-    fn fetched(&mut self, summary: &Summary<'_>, whole: bool, known: &Topics) {
+    fn fetched(&mut self, summary: &Summary<'_>, whole: bool, known: &mut Topics) {
         let filled = &summary.filled;
         // The end of a transaction is no message.
         if filled.partitions == 0 || (whole && filled.messages == Some(0)) {
@@ -333,7 +339,7 @@ impl Detail for Kafka {
 }
 
 /// A name rather than an id; an id's name if it was told.
-fn named(topic: Topic<'_>, known: &Topics) -> Option<Named> {
+fn named(topic: Topic<'_>, known: &mut Topics) -> Option<Named> {
     match topic {
         Topic { name: Some(name), .. } if !name.is_empty() => {
             Some(Named::Name(Arc::from(text::bounded(name, topics::MAX_NAME))))

@@ -2,7 +2,8 @@
 //!
 //! A message is a size and as many bytes: a request with an API's key and version, a correlation id and the client's id,
 //! or a response with the correlation id of its request. [`api`] says which APIs and versions there are, [`schema`] what
-//! their messages look like; one reader reads them all. Of records only the batches' headers are read.
+//! their messages look like; one reader reads them all. Of records only the batches' headers are read. Names of topics are
+//! remembered for all connections ([`topics`]).
 
 mod api;
 mod detail;
@@ -20,11 +21,15 @@ mod tests;
 mod topics;
 mod wire;
 
+use std::sync::Arc;
+
 use super::{Inference, Parser, Protocol, Run};
 
 /// Apache Kafka's protocol.
 #[derive(Debug, Default)]
-pub struct Kafka;
+pub struct Kafka {
+    topics: Arc<topics::Shared>,
+}
 
 impl Protocol for Kafka {
     fn name(&self) -> &'static str {
@@ -36,6 +41,7 @@ impl Protocol for Kafka {
     }
 
     fn parser(&self, midstream: bool) -> Box<dyn Parser> {
-        Box::new(parser::KafkaParser::new(midstream))
+        let topics = topics::Topics::new(Arc::clone(&self.topics));
+        Box::new(parser::KafkaParser::new(topics, midstream))
     }
 }

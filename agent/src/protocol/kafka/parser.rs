@@ -38,12 +38,13 @@ pub(super) struct KafkaParser {
 }
 
 impl KafkaParser {
-    pub fn new(midstream: bool) -> Self {
+    /// `topics`: what is known of their names.
+    pub fn new(topics: Topics, midstream: bool) -> Self {
         Self {
             requests: Frames::new(midstream),
             responses: Frames::new(midstream),
             waiting: InOrder::new(MAX_IN_FLIGHT),
-            topics: Topics::default(),
+            topics,
             client: None,
             handshake: false,
             tokens: 0,
@@ -73,7 +74,7 @@ impl KafkaParser {
             None => false,
         };
         let client = self.client(&header);
-        let mut detail = Kafka::new(&header, &summary, whole, &self.topics, client);
+        let mut detail = Kafka::new(&header, &summary, whole, &mut self.topics, client);
         detail.cut = frame.cut;
         let one_way = detail.one_way;
         let request = Pending::new(frame.start, detail);
@@ -137,7 +138,7 @@ impl KafkaParser {
             }
             _ => walk(&mut body, layout, detail.version, flexible, &mut summary),
         });
-        detail.answered(&summary, read.is_ok(), &self.topics);
+        detail.answered(&summary, read.is_ok(), &mut self.topics);
         let lost = frame.cut && (!summary.answered || detail.lacks_records());
         if lost {
             self.losses.unpaired_requests += 1;

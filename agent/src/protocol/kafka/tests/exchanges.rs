@@ -4,7 +4,7 @@ use super::super::Kafka;
 use super::support::*;
 use crate::protocol::testing::drive::{describe, line};
 use crate::protocol::testing::{Conversation, Driver, checks};
-use crate::protocol::{Kind, Role, Signals};
+use crate::protocol::{Kind, Role, Signals, Stream};
 
 const ID: [u8; 16] = [0xff; 16];
 
@@ -34,9 +34,9 @@ fn sends() {
              remora.kafka.api=Produce remora.kafka.api_version=7 remora.kafka.acks=1",
         ]
     );
-    checks::every_split(&Kafka, &talk);
-    checks::every_prefix(&Kafka, &talk);
-    checks::every_late_start(&Kafka, &talk, same);
+    checks::every_split(&Alone, &talk);
+    checks::every_prefix(&Alone, &talk);
+    checks::every_late_start(&Alone, &talk, same);
 }
 
 /// Several topics have no one name; an error of one of their partitions is the exchange's.
@@ -84,7 +84,7 @@ fn large() {
     let whole = produce(1, -1, &[("a", &[(0, large.clone())])]);
     let two = produce(2, -1, &[("a", &[(0, large), (1, small)])]);
     let talk = Conversation::new()
-        .piece(crate::protocol::Stream::ToServer, &whole[..1000], whole.len() as u64 - 1000)
+        .piece(Stream::ToServer, &whole[..1000], whole.len() as u64 - 1000)
         .server(produced(1, &[("a", &[(0, 0, 1)])]))
         .client(two)
         .server(produced(2, &[("a", &[(0, 0, 1), (1, 0, 1)])]));
@@ -179,8 +179,44 @@ fn topics_by_id() {
     assert!(told[3].contains("partition.id=0 messaging.batch.message_count=3 "), "{}", told[3]);
     assert!(told[4].starts_with("kafka.Fetch "), "{}", told[4]);
     assert!(told[4].contains("remora.kafka.follower=true"), "{}", told[4]);
-    checks::every_split(&Kafka, &talk);
-    checks::every_prefix(&Kafka, &talk);
+    checks::every_split(&Alone, &talk);
+    checks::every_prefix(&Alone, &talk);
+}
+
+/// What one connection is told, others name their topics by, also one whose response came after; what nobody was told stays
+/// an id, and no other agent's connections know it.
+#[test]
+fn topics_of_other_connections() {
+    const OTHER: [u8; 16] = [1; 16];
+    let records = || batch(17, 2, 0, &[0; 30]);
+    let kafka = Kafka::default();
+    let [mut asking, mut fetching] = [false, true].map(|midstream| Driver::new(&kafka, midstream));
+    let (ask, answer) = metadata(1, "orders", ID);
+    let commit = body().compact("group").int32(3).compact("m").tags().many(1).raw(&ID);
+    let commit = commit.many(1).int32(0).int64(9).int32(-1).tags().tags().tags().tags();
+    let committed = body().int32(0).many(1).raw(&ID).many(1).int32(0).int16(0).tags().tags().tags();
+
+    fetching.chunk(Stream::ToServer, &fetch(1, -1, &[ID]), 0);
+    fetching.chunk(Stream::ToClient, &fetched(1, &[(ID, records())]), 0);
+    fetching.chunk(Stream::ToServer, &request(8, 10, 2, true, commit), 0);
+    asking.chunk(Stream::ToServer, &ask, 0);
+    asking.chunk(Stream::ToClient, &answer, 0);
+    fetching.chunk(Stream::ToClient, &response(2, true, committed), 0);
+    for (id, topic) in [(3, ID), (4, OTHER)] {
+        fetching.chunk(Stream::ToServer, &fetch(id, -1, &[topic]), 0);
+        fetching.chunk(Stream::ToClient, &fetched(id, &[(topic, records())]), 0);
+    }
+    let told = fetching.finish().told;
+    assert!(told[0].contains(" remora.kafka.topic_id=_____________________w "), "{}", told[0]);
+    assert!(told[1].starts_with("commit orders "), "{}", told[1]);
+    assert!(told[2].starts_with("receive orders "), "{}", told[2]);
+    assert!(told[2].contains(" messaging.destination.name=orders "), "{}", told[2]);
+    assert!(!told[2].contains("topic_id"), "{}", told[2]);
+    assert!(told[3].contains(" remora.kafka.topic_id=AQEBAQEBAQEBAQEBAQEBAQ "), "{}", told[3]);
+
+    let talk = Conversation::new().client(fetch(1, -1, &[ID])).server(fetched(1, &[(ID, records())]));
+    assert!(Driver::whole(&kafka, &talk, false).told[0].starts_with("receive orders "));
+    assert!(Driver::whole(&Alone, &talk, false).told[0].starts_with("receive messaging"));
 }
 
 /// The marker of a transaction's end is no message; a fetch that failed is no empty one.
@@ -193,7 +229,7 @@ fn fetches_without_messages() {
         .server(fetched(1, &[(ID, batch(20, 1, 0x20, &[0; 9]))]))
         .client(fetch(2, -1, &[ID]))
         .server(response(2, true, failed));
-    let mut driver = Driver::new(&Kafka, false);
+    let mut driver = Driver::new(&Alone, false);
     driver.play(&talk);
     let mut out = Vec::new();
     std::mem::swap(&mut out, &mut driver.told);
@@ -215,7 +251,7 @@ fn parents() {
         .server(produced(1, &[("a", &[(0, 0, 41)])]))
         .client(produce(2, -1, &[("a", &[(0, batch(0, 2, 0, &[&one[..], &one].concat()))])]))
         .server(produced(2, &[("a", &[(0, 0, 42)])]));
-    let mut driver = Driver::new(&Kafka, false);
+    let mut driver = Driver::new(&Alone, false);
     driver.play(&talk);
     for role in [Role::Client, Role::Server] {
         let kinds = if role == Role::Client { Kind::Producer } else { Kind::ByRole };
@@ -270,8 +306,8 @@ fn groups() {
     assert!(told[3].ends_with("error.type=UNKNOWN_MEMBER_ID error"), "{}", told[3]);
     assert!(told[4].starts_with("commit orders "), "{}", told[4]);
     assert!(told[4].contains("partition.id=2 messaging.client.id=app messaging.consumer.group.name=group"));
-    checks::every_split(&Kafka, &talk);
-    checks::every_late_start(&Kafka, &talk, same);
+    checks::every_split(&Alone, &talk);
+    checks::every_late_start(&Alone, &talk, same);
 }
 
 /// The first exchange of most connections has its own rule; tokens of the old SASL exchange have no headers at all.
@@ -293,7 +329,7 @@ fn handshakes() {
     assert!(told[1].contains("remora.kafka.sasl_mechanism=PLAIN"), "{}", told[1]);
     assert!(told[2].starts_with("kafka.Heartbeat "), "{}", told[2]);
     assert!(!told.concat().contains("alice"));
-    checks::every_split(&Kafka, &talk);
+    checks::every_split(&Alone, &talk);
 }
 
 /// An API or a version that the tables do not know is paired all the same.

@@ -7,7 +7,7 @@ use crate::protocol::{Inference, Protocol, Run, Stream};
 const YES: Inference = Inference::Yes(Stream::ToServer);
 
 fn infer(bytes: &[u8], passed: usize) -> Inference {
-    Kafka.infer(&Run { bytes, passed: passed as u64, opening: false, stream: None })
+    Kafka::default().infer(&Run { bytes, passed: passed as u64, opening: false, stream: None })
 }
 
 /// Requests are known as soon as enough of them is there, and never before that taken for something else.

@@ -26,8 +26,9 @@ fn bytes(text: &str) -> Vec<u8> {
 /// A request is known whether it says who asks or not.
 #[track_caller]
 fn inferred(api: &api::Api, key: i16, version: i16, rest: &[u8]) {
-    let infer =
-        |bytes: &[u8]| Kafka.infer(&Run { bytes, passed: bytes.len() as u64, opening: true, stream: None });
+    let infer = |bytes: &[u8]| {
+        Kafka::default().infer(&Run { bytes, passed: bytes.len() as u64, opening: true, stream: None })
+    };
     let named = request(key, version, 7, api.is_flexible(version), body().raw(rest));
     assert_eq!(infer(&named), Inference::Yes(Stream::ToServer), "{} {version}", api.name);
     let header = body().int16(key).int16(version).int32(7).null();

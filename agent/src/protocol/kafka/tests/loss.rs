@@ -12,7 +12,7 @@ fn beats(ids: impl Iterator<Item = i32>) -> Conversation {
 /// A response of which nothing was captured leaves its request without one, and no other.
 #[test]
 fn lost_response() {
-    let mut driver = Driver::new(&Kafka, false);
+    let mut driver = Driver::new(&Alone, false);
     driver.chunk(Stream::ToServer, &heartbeat(1), 0);
     driver.chunk(Stream::ToServer, &heartbeat(2), 0);
     driver.chunk(Stream::ToClient, &[], beaten(1, 0).len() as u64);
@@ -26,7 +26,7 @@ fn lost_response() {
 /// A response to a request that was lost is counted, and told with no other.
 #[test]
 fn lost_request() {
-    let mut driver = Driver::new(&Kafka, false);
+    let mut driver = Driver::new(&Alone, false);
     driver.chunk(Stream::ToServer, &[], heartbeat(1).len() as u64);
     driver.chunk(Stream::ToClient, &beaten(1, 0), 0);
     driver.chunk(Stream::ToServer, &heartbeat(2), 0);
@@ -38,7 +38,7 @@ fn lost_request() {
 /// In the middle of a connection with requests in flight, responses to what was asked before are not told.
 #[test]
 fn late() {
-    let mut driver = Driver::new(&Kafka, true);
+    let mut driver = Driver::new(&Alone, true);
     driver.chunk(Stream::ToClient, &beaten(7, 0), 0);
     driver.chunk(Stream::ToServer, &heartbeat(10), 0);
     driver.chunk(Stream::ToClient, &beaten(8, 0), 0);
@@ -53,7 +53,7 @@ fn late() {
 /// Brokers and clients in Java read a message's size alone, also after a loss.
 #[test]
 fn sizes_alone() {
-    let mut driver = Driver::new(&Kafka, false);
+    let mut driver = Driver::new(&Alone, false);
     for id in 1..=4 {
         for (stream, bytes) in [(Stream::ToServer, heartbeat(id)), (Stream::ToClient, beaten(id, 0))] {
             if id == 2 {
@@ -78,13 +78,13 @@ fn ends() {
         (End::ProcessGone, "error.type=process_gone"),
         (End::Forgotten, "remora.outcome=unfinished"),
     ] {
-        let mut driver = Driver::new(&Kafka, false);
+        let mut driver = Driver::new(&Alone, false);
         driver.chunk(Stream::ToServer, &heartbeat(1), 0);
         driver.end(cause);
         let told = driver.take();
         assert!(told[0].contains(word), "{told:?}");
     }
-    let mut driver = Driver::new(&Kafka, false);
+    let mut driver = Driver::new(&Alone, false);
     driver.chunk(Stream::ToServer, &heartbeat(1), 0);
     driver.stream_end(Stream::ToClient);
     assert_eq!(driver.take().len(), 1);
@@ -93,7 +93,7 @@ fn ends() {
 /// No more requests wait than the limit.
 #[test]
 fn bounded() {
-    let mut driver = Driver::new(&Kafka, false);
+    let mut driver = Driver::new(&Alone, false);
     for id in 0..2000 {
         driver.chunk(Stream::ToServer, &heartbeat(id), 0);
     }
@@ -110,7 +110,7 @@ fn gaps() {
         .server(produced(4, &[("a", &[(0, 0, 1)])]))
         .client([produce(5, 0, &[("a", &[(0, records)])]), heartbeat(6)].concat())
         .server(beaten(6, 25));
-    checks::every_gap(&Kafka, &talk, less);
-    checks::every_late_start(&Kafka, &talk, less);
-    checks::garbage(&Kafka, &[talk, beats(1..9)]);
+    checks::every_gap(&Alone, &talk, less);
+    checks::every_late_start(&Alone, &talk, less);
+    checks::garbage(&Kafka::default(), &[talk, beats(1..9)]);
 }

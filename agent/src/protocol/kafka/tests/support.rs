@@ -2,6 +2,24 @@
 
 use crate::protocol::kafka::Kafka;
 use crate::protocol::testing::{Conversation, Driver, Played};
+use crate::protocol::{Inference, Parser, Protocol, Run};
+
+/// Kafka, each of whose connections is the only one: a conversation that is played many times is told alike each time.
+pub struct Alone;
+
+impl Protocol for Alone {
+    fn name(&self) -> &'static str {
+        "kafka"
+    }
+
+    fn infer(&self, run: &Run<'_>) -> Inference {
+        Kafka::default().infer(run)
+    }
+
+    fn parser(&self, midstream: bool) -> Box<dyn Parser> {
+        Kafka::default().parser(midstream)
+    }
+}
 
 /// Bytes of a message, field by field.
 #[derive(Clone, Debug, Default)]
@@ -161,7 +179,7 @@ pub fn api_versions(id: i32) -> Vec<u8> {
 }
 
 pub fn play(conversation: &Conversation) -> Played {
-    Driver::whole(&Kafka, conversation, false)
+    Driver::whole(&Alone, conversation, false)
 }
 
 /// What is told of a conversation from its beginning, without loss.
