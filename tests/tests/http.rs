@@ -301,8 +301,16 @@ fn upgrade_to_websocket() {
     drop(client);
     assert!(server.join().expect("server") >= 20);
     let spans = agent.stop();
-    both(&spans, &[("GET", 101)]);
-    let _ = spans.all().each("no error", |span| span.status != 2);
+    // The connection is told too, and that nobody said goodbye.
+    for side in [spans.server(PORT).exactly(2), spans.client(PORT).exactly(2)] {
+        let _ = side
+            .clone()
+            .with("http.response.status_code", 101)
+            .exactly(1)
+            .each("no error", |s| s.status != 2);
+        let talk = side.filter("websocket", |span| span.name == "websocket").exactly(1);
+        let _ = talk.each_has("error.type", "connection_closed");
+    }
 }
 
 /// A client that closes its half after the request still gets its answer.

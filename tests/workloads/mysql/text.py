@@ -1,5 +1,6 @@
 """PyMySQL (the text protocol) against MariaDB at the port in argument 1, with a file to load in argument 2 and the length of
-a long row (in words) in argument 3; a round a line of standard input. Literals contain `s3cret`, which must not show anywhere.
+a long row (in words) in argument 3, from the round in argument 4 on (before that it is
+short); a round a line of standard input. Literals contain `s3cret`, which must not show anywhere.
 """
 
 import sys
@@ -43,7 +44,8 @@ for number, _ in enumerate(sys.stdin):
     cursor.execute("load data local infile %s into table orders fields terminated by ','", (sys.argv[2],))
     cursor.execute("delete from orders where id >= 900000")
     connection.begin()
-    cursor.execute(f"select repeat('s3cret', {sys.argv[3]}) from orders limit 2")
+    words = sys.argv[3] if number >= int(sys.argv[4]) else 50
+    cursor.execute(f"select repeat('s3cret', {words}) from orders limit 2")
     assert len(cursor.fetchall()) == 2
     connection.commit()
     print("ready", flush=True)
