@@ -107,7 +107,7 @@ fn exemplars(metrics: &Metrics, told: &remora_tests::Spans) {
         for (trace, span, value) in &point.exemplars {
             let duration = spans[&(trace.clone(), span.clone())];
             assert!((duration - value).abs() < 1e-6, "{duration} {point:#?}");
-            assert!((min..=max).contains(&value));
+            assert!((min..=max).contains(value));
             seen += 1;
         }
     }
