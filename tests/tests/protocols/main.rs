@@ -7,6 +7,7 @@ mod dns;
 mod dubbo;
 mod grpc;
 mod http;
+mod http_calls;
 mod kafka;
 mod memcached;
 mod mongodb;
