@@ -1,8 +1,8 @@
-"""Calls of the clients of OpenAI and Anthropic to the port in argument 1, each once."""
+"""Calls of the clients of OpenAI and Anthropic to the port in argument 1, each once; with `openai` in argument 2 without
+Anthropic's."""
 
 import sys
 
-import anthropic
 import openai
 
 base = f"http://127.0.0.1:{sys.argv[1]}"
@@ -23,6 +23,11 @@ try:
     raise SystemExit("it answered")
 except openai.RateLimitError:
     pass
+
+if sys.argv[2:] == ["openai"]:
+    sys.exit()
+
+import anthropic
 
 client = anthropic.Anthropic(base_url=base, api_key="secret-key", max_retries=0)
 done = client.messages.create(model="claude-remora", max_tokens=80, system="secret-prompt", messages=chat[1:])
