@@ -9,6 +9,7 @@ mod fastcgi;
 mod grpc;
 mod http;
 mod http2;
+mod http_calls;
 mod kafka;
 mod memcached;
 mod mongodb;

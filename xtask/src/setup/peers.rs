@@ -39,11 +39,18 @@ const DEBIAN: &[(&str, &[&str])] = &[
 /// Python packages: `name==version`, one a line.
 #[rustfmt::skip]
 const PYTHON: &[&str] = &[
+    "anthropic==2.12.0",
+    "boto3==1.44.5",
     "confluent-kafka==2.16.1",
+    "elasticsearch==9.5.1",
     "grpcio==1.85.1",
+    "jsonrpclib-pelix==1.2.0",
     "kafka-python==3.0.12",
     "kazoo==2.11.0",
+    "moto[server]==5.2.5",
     "nats-py==2.11.0",
+    "openai==3.54.0",
+    "opensearch-py==3.2.0",
     "paho-mqtt==2.2.0",
     "pika==1.4.4",
     "psycopg2-binary==2.9.13",
@@ -54,13 +61,20 @@ const PYTHON: &[&str] = &[
     "python-binary-memcached==0.31.4",
     "redis==6.4.0",
     "scylla-driver==3.29.12",
+    "spyne==2.14.0",
     "thrift==0.25.0",
     "websockets==17.4",
+    "zeep==4.3.3",
     "mysql-connector-python==26.10.0",
 ];
 
-/// Node packages: `name@version`.
-const NODE: &[&str] = &[];
+/// Node packages: `name@version`, one a line.
+#[rustfmt::skip]
+const NODE: &[&str] = &[
+    "graphql@16.15.0",
+    "graphql-http@1.23.1",
+    "jayson@5.0.0",
+];
 
 /// Installs and builds what is missing.
 pub fn ensure(skipped: &mut Skipped) {

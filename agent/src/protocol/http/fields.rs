@@ -34,6 +34,8 @@ pub(in crate::protocol) enum Name {
     SoapAction,
     /// `x-amz-date` or `x-amz-content-sha256`
     Amazon,
+    /// `x-amz-copy-source`
+    AmazonCopy,
     /// `x-amz-request-id`
     AmazonRequest,
     /// `anthropic-version`
@@ -61,6 +63,7 @@ impl Name {
             16 if is(name, b"x-amz-request-id") => Self::AmazonRequest,
             17 if is(name, b"x-forwarded-proto") => Self::ForwardedProto,
             17 if is(name, b"anthropic-version") => Self::Anthropic,
+            17 if is(name, b"x-amz-copy-source") => Self::AmazonCopy,
             17 if is(name, b"x-elastic-product") => Self::ElasticProduct,
             20 if is(name, b"x-amz-content-sha256") => Self::Amazon,
             _ => return None,
@@ -87,6 +90,7 @@ pub(in crate::protocol) struct Fields<'a> {
     pub content_encoding: Option<&'a [u8]>,
     pub soap_action: Option<&'a [u8]>,
     pub amazon: Option<&'a [u8]>,
+    pub amazon_copy: Option<&'a [u8]>,
     pub amazon_request: Option<&'a [u8]>,
     pub anthropic: Option<&'a [u8]>,
     pub elastic_product: Option<&'a [u8]>,
@@ -107,6 +111,7 @@ impl<'a> Fields<'a> {
             Name::ContentEncoding => &mut self.content_encoding,
             Name::SoapAction => &mut self.soap_action,
             Name::Amazon => &mut self.amazon,
+            Name::AmazonCopy => &mut self.amazon_copy,
             Name::AmazonRequest => &mut self.amazon_request,
             Name::Anthropic => &mut self.anthropic,
             Name::ElasticProduct => &mut self.elastic_product,

@@ -34,7 +34,7 @@ const ENDPOINTS: &[(&str, &str)] = &[
     ("_cat", "cat"),
     ("_nodes", "nodes"),
     ("_ingest", "ingest"),
-    ("_index_template", "indices.index_template"),
+    ("_index_template", "indices.put_index_template"),
     ("_doc", "index"),
     ("_create", "create"),
     ("_update", "update"),
@@ -55,10 +55,20 @@ pub(super) struct Call {
 /// Endpoints that nobody else would call so.
 const SURE: &[&str] = &["_search", "_msearch", "_bulk", "_mget", "_update_by_query", "_delete_by_query"];
 
+/// How the `User-Agent` of the makers' clients begins. Their agents and probes, which talk to others, too, have other names.
+const CLIENTS: &[&[u8]] =
+    &[b"elasticsearch-", b"go-elasticsearch/", b"elastic-transport-", b"elastic-java/", b"opensearch-"];
+
+/// The client's name begins so.
+fn says(head: &Head<'_>, name: &[u8]) -> bool {
+    let agent = head.fields.user_agent.unwrap_or_default();
+    agent.len() >= name.len() && agent[..name.len()].eq_ignore_ascii_case(name)
+}
+
 impl Call {
     pub fn of(head: &Head<'_>, method: &str, path: &str) -> Option<Self> {
         if !path.contains("/_") {
-            return None;
+            return Self::of_index(head, method, path);
         }
         let mut segments = path.split('/').filter(|segment| !segment.is_empty()).enumerate();
         let (at, endpoint, operation) = segments.find_map(|(at, segment)| {
@@ -77,8 +87,20 @@ impl Call {
             ("_mapping", "GET", _) => "indices.get_mapping".to_owned(),
             ("_settings", "GET", _) => "indices.get_settings".to_owned(),
             ("_alias", "GET", _) => "indices.get_alias".to_owned(),
+            ("_alias", "HEAD", _) => "indices.exists_alias".to_owned(),
+            ("_alias", "DELETE", _) => "indices.delete_alias".to_owned(),
+            ("_index_template", "GET", _) => "indices.get_index_template".to_owned(),
+            ("_index_template", "HEAD", _) => "indices.exists_index_template".to_owned(),
+            ("_index_template", "DELETE", _) => "indices.delete_index_template".to_owned(),
+            ("_source", "HEAD", _) => "exists_source".to_owned(),
+            ("_pit", "DELETE", _) => "close_point_in_time".to_owned(),
+            ("_async_search", "GET", _) => "async_search.get".to_owned(),
+            ("_async_search", "DELETE", _) => "async_search.delete".to_owned(),
             ("_search", _, Some("scroll")) if method == "DELETE" => "clear_scroll".to_owned(),
             ("_search", _, Some("scroll")) => "scroll".to_owned(),
+            ("_search", "DELETE", Some("point_in_time")) => "delete_pit".to_owned(),
+            ("_search", "GET", Some("point_in_time")) => "get_all_pits".to_owned(),
+            ("_search", _, Some("point_in_time")) => "create_pit".to_owned(),
             ("_search", _, Some("template")) => "search_template".to_owned(),
             // These have endpoints below them.
             ("_cluster" | "_cat" | "_nodes" | "_ingest", _, Some(next))
@@ -89,20 +111,43 @@ impl Call {
             _ => operation.to_owned(),
         };
         let index = path.split('/').find(|segment| !segment.is_empty()).filter(|_| at == 1);
-        let agent = head.fields.user_agent.unwrap_or_default();
-        let says = |name: &[u8]| agent.len() >= name.len() && agent[..name.len()].eq_ignore_ascii_case(name);
-        let opensearch = says(b"opensearch");
+        let opensearch = says(head, b"opensearch");
         let media = head
             .fields
             .content_type
             .is_some_and(|media| media.starts_with(b"application/vnd.elasticsearch+"));
-        let confirmed = opensearch || media || says(b"elastic") || SURE.contains(&endpoint);
+        let confirmed = opensearch || media || says(head, b"elastic") || SURE.contains(&endpoint);
         Some(Self {
             system: if opensearch { "opensearch" } else { "elasticsearch" },
             operation,
             index: index.map(|index| name(index.as_bytes())),
             status: None,
             confirmed,
+        })
+    }
+
+    /// The cluster, or an index itself: paths that anybody may have, so that only the clients' names tell.
+    fn of_index(head: &Head<'_>, method: &str, path: &str) -> Option<Self> {
+        let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+        let (index, more) = (segments.next(), segments.next());
+        let operation = match (method, index) {
+            ("GET", None) => "info",
+            ("HEAD", None) => "ping",
+            ("GET", Some(_)) => "indices.get",
+            ("HEAD", Some(_)) => "indices.exists",
+            ("PUT", Some(_)) => "indices.create",
+            ("DELETE", Some(_)) => "indices.delete",
+            _ => return None,
+        };
+        if more.is_some() || !CLIENTS.iter().any(|client| says(head, client)) {
+            return None;
+        }
+        Some(Self {
+            system: if says(head, b"opensearch") { "opensearch" } else { "elasticsearch" },
+            operation: operation.to_owned(),
+            index: index.map(|index| name(index.as_bytes())),
+            status: None,
+            confirmed: true,
         })
     }
 

@@ -27,12 +27,24 @@ pub(super) enum Scalar<'a> {
 }
 
 impl Scalar<'_> {
-    /// A text of ASCII without escapes, or any other valid UTF-8.
+    /// A text of valid UTF-8, escapes and all.
     pub fn text(&self) -> Option<&str> {
         match self {
-            Scalar::Text(text) => std::str::from_utf8(text).ok(),
+            Scalar::Text(text) => match std::str::from_utf8(text) {
+                Ok(text) => Some(text),
+                // Cut in the middle of a character.
+                Err(error) if error.error_len().is_none() => {
+                    std::str::from_utf8(&text[..error.valid_up_to()]).ok()
+                }
+                Err(_) => None,
+            },
             _ => None,
         }
+    }
+
+    /// The text is not known to its end.
+    pub fn is_cut(&self) -> bool {
+        matches!(self, Scalar::Text(text) if text.len() >= MOST_VALUE)
     }
 
     /// A whole number.
@@ -348,6 +360,13 @@ mod tests {
     /// Long values are cut, deep ones passed over, and a document that never ends is left.
     #[test]
     fn bounds() {
+        let accents = format!("[\"a{}\"]", "é".repeat(MOST_VALUE));
+        let mut scanner = Scanner::default();
+        let mut length = None;
+        scanner.read(accents.as_bytes(), |_, value| {
+            length = value.text().map(str::len).filter(|_| value.is_cut()).or(length);
+        });
+        assert_eq!(length, Some(MOST_VALUE - 1));
         let long = format!("{{\"{0}\":\"{0}\",\"b\":1}}", "k".repeat(1000));
         let all = told(&[long.as_bytes()]);
         assert_eq!((all[1].len(), &*all[2]), (MOST_KEY + 3 + MOST_VALUE, "b=1"));

@@ -33,7 +33,8 @@ impl Call {
                 (bucket, segments.next().unwrap_or_default())
             }
         };
-        let operation = operation(method, bucket.is_some(), !key.is_empty(), query);
+        let copies = head.fields.amazon_copy.is_some();
+        let operation = operation(method, bucket.is_some(), !key.is_empty(), copies, query);
         Some(Self { operation, bucket: bucket.map(name), request: None })
     }
 
@@ -63,38 +64,88 @@ fn bucket_of(host: &[u8]) -> Option<&[u8]> {
     (at > 0).then(|| &host[..at])
 }
 
-fn operation(method: &str, bucket: bool, key: bool, query: &str) -> &'static str {
-    let has = |name: &str| query.split('&').any(|pair| pair.split('=').next() == Some(name));
+/// What a query names of a bucket, with the operations that read, write and remove it.
+const OF_BUCKETS: &[(&str, [&str; 3])] = &[
+    ("accelerate", ["GetBucketAccelerateConfiguration", "PutBucketAccelerateConfiguration", OTHER]),
+    ("acl", ["GetBucketAcl", "PutBucketAcl", OTHER]),
+    ("cors", ["GetBucketCors", "PutBucketCors", "DeleteBucketCors"]),
+    ("encryption", ["GetBucketEncryption", "PutBucketEncryption", "DeleteBucketEncryption"]),
+    (
+        "lifecycle",
+        ["GetBucketLifecycleConfiguration", "PutBucketLifecycleConfiguration", "DeleteBucketLifecycle"],
+    ),
+    ("location", ["GetBucketLocation", OTHER, OTHER]),
+    ("logging", ["GetBucketLogging", "PutBucketLogging", OTHER]),
+    ("notification", ["GetBucketNotificationConfiguration", "PutBucketNotificationConfiguration", OTHER]),
+    ("object-lock", ["GetObjectLockConfiguration", "PutObjectLockConfiguration", OTHER]),
+    (
+        "ownershipControls",
+        ["GetBucketOwnershipControls", "PutBucketOwnershipControls", "DeleteBucketOwnershipControls"],
+    ),
+    ("policy", ["GetBucketPolicy", "PutBucketPolicy", "DeleteBucketPolicy"]),
+    ("policyStatus", ["GetBucketPolicyStatus", OTHER, OTHER]),
+    ("publicAccessBlock", ["GetPublicAccessBlock", "PutPublicAccessBlock", "DeletePublicAccessBlock"]),
+    ("replication", ["GetBucketReplication", "PutBucketReplication", "DeleteBucketReplication"]),
+    ("requestPayment", ["GetBucketRequestPayment", "PutBucketRequestPayment", OTHER]),
+    ("tagging", ["GetBucketTagging", "PutBucketTagging", "DeleteBucketTagging"]),
+    ("uploads", ["ListMultipartUploads", OTHER, OTHER]),
+    ("versioning", ["GetBucketVersioning", "PutBucketVersioning", OTHER]),
+    ("versions", ["ListObjectVersions", OTHER, OTHER]),
+    ("website", ["GetBucketWebsite", "PutBucketWebsite", "DeleteBucketWebsite"]),
+];
+
+/// What a query names of an object.
+const OF_OBJECTS: &[(&str, [&str; 3])] = &[
+    ("acl", ["GetObjectAcl", "PutObjectAcl", OTHER]),
+    ("attributes", ["GetObjectAttributes", OTHER, OTHER]),
+    ("legal-hold", ["GetObjectLegalHold", "PutObjectLegalHold", OTHER]),
+    ("retention", ["GetObjectRetention", "PutObjectRetention", OTHER]),
+    ("tagging", ["GetObjectTagging", "PutObjectTagging", "DeleteObjectTagging"]),
+    ("torrent", ["GetObjectTorrent", OTHER, OTHER]),
+    ("uploadId", ["ListParts", OTHER, "AbortMultipartUpload"]),
+];
+
+/// Parameters of `ListObjects`; of others nobody knows what they ask for.
+const OF_LISTS: &[&str] = &["delimiter", "encoding-type", "marker", "max-keys", "prefix", "x-id"];
+
+const OTHER: &str = "other";
+
+/// `copies` says that the contents are another object's.
+fn operation(method: &str, bucket: bool, key: bool, copies: bool, query: &str) -> &'static str {
+    let names = || query.split('&').filter_map(|pair| pair.split('=').next()).filter(|name| !name.is_empty());
+    let has = |name: &str| names().any(|one| one == name);
+    // A signature, too, may stand in the query.
+    let only = |known: &[&str]| names().all(|name| name.starts_with("X-Amz-") || known.contains(&name));
+    match (method, bucket, key) {
+        ("PUT", _, true) if has("partNumber") && copies => return "UploadPartCopy",
+        ("PUT", _, true) if has("partNumber") => return "UploadPart",
+        ("POST", _, true) if has("uploads") => return "CreateMultipartUpload",
+        ("POST", _, true) if has("uploadId") => return "CompleteMultipartUpload",
+        ("POST", _, true) if has("select") => return "SelectObjectContent",
+        ("POST", _, true) if has("restore") => return "RestoreObject",
+        ("GET", true, false) if has("list-type") => return "ListObjectsV2",
+        ("POST", true, false) if has("delete") => return "DeleteObjects",
+        ("POST", true, false) => return "PostObject",
+        _ => {}
+    }
+    let verb = ["GET", "PUT", "DELETE"].iter().position(|verb| *verb == method);
+    let parts = if key { OF_OBJECTS } else { OF_BUCKETS };
+    if let Some(verb) = verb.filter(|_| bucket)
+        && let Some((_, operations)) = parts.iter().find(|(part, _)| has(part))
+    {
+        return operations[verb];
+    }
     match (method, bucket, key) {
         ("GET", false, _) => "ListBuckets",
-        ("GET", _, true) if has("uploadId") => "ListParts",
-        ("GET", _, true) if has("tagging") => "GetObjectTagging",
-        ("GET", _, true) if has("acl") => "GetObjectAcl",
         ("GET", _, true) => "GetObject",
         ("HEAD", _, true) => "HeadObject",
-        ("PUT", _, true) if has("partNumber") => "UploadPart",
-        ("PUT", _, true) if has("tagging") => "PutObjectTagging",
-        ("PUT", _, true) if has("acl") => "PutObjectAcl",
+        ("PUT", _, true) if copies => "CopyObject",
         ("PUT", _, true) => "PutObject",
-        ("POST", _, true) if has("uploads") => "CreateMultipartUpload",
-        ("POST", _, true) if has("uploadId") => "CompleteMultipartUpload",
-        ("POST", _, true) if has("select") => "SelectObjectContent",
-        ("POST", _, true) if has("restore") => "RestoreObject",
-        ("DELETE", _, true) if has("uploadId") => "AbortMultipartUpload",
-        ("DELETE", _, true) if has("tagging") => "DeleteObjectTagging",
         ("DELETE", _, true) => "DeleteObject",
-        ("GET", true, _) if has("list-type") => "ListObjectsV2",
-        ("GET", true, _) if has("location") => "GetBucketLocation",
-        ("GET", true, _) if has("versioning") => "GetBucketVersioning",
-        ("GET", true, _) if has("versions") => "ListObjectVersions",
-        ("GET", true, _) if has("uploads") => "ListMultipartUploads",
-        ("GET", true, _) if has("policy") => "GetBucketPolicy",
-        ("GET", true, _) => "ListObjects",
+        ("GET", true, _) if only(OF_LISTS) => "ListObjects",
         ("HEAD", true, _) => "HeadBucket",
-        ("PUT", true, _) if query.is_empty() => "CreateBucket",
-        ("DELETE", true, _) if query.is_empty() => "DeleteBucket",
-        ("POST", true, _) if has("delete") => "DeleteObjects",
-        ("POST", true, _) => "PostObject",
-        _ => "other",
+        ("PUT", true, _) if only(&["x-id"]) => "CreateBucket",
+        ("DELETE", true, _) if only(&["x-id"]) => "DeleteBucket",
+        _ => OTHER,
     }
 }

@@ -55,8 +55,28 @@ fn graphql() {
     );
     let document = post("/graphql", "Content-Type: application/graphql\r\n", "{ me { name } }");
     assert_eq!(call(&document, &ok("application/json", "{}")), "graphql.operation.type=query");
+    let of = |body: &str| call(&post("/graphql", JSON, body), &ok("application/json", "{}"));
+    // Of several operations the one that is asked for, whichever member comes first.
+    for body in [
+        r#"{"query":"query A(\u0024b: C = {d: \"}\"}) { e } mutation F { g }","operationName":"F"}"#,
+        r#"{"operationName":"F","query":" # {\nfragment A on B { c } mutation F @d { g } query H { i }"}"#,
+    ] {
+        assert_eq!(of(body), "graphql.operation.type=mutation graphql.operation.name=F", "{body}");
+    }
+    // A document that is cut before its operation.
+    let long = format!(r#"{{"query":"fragment A on B {{ {} }} query C {{ d }}"}}"#, "é ".repeat(300));
+    assert_eq!(of(&long), "");
+    let asked = long.replace("\"}", "\",\"operationName\":\"C\"}");
+    assert_eq!(of(&asked), "graphql.operation.name=C");
+    // What somebody looks for elsewhere is nobody's operation.
+    for text in ["query secret words", "subscription", "mutation of secrets", "fragment of secrets", "[1]"] {
+        assert_eq!(of(&format!(r#"{{"query":"{text}"}}"#)), "", "{text}");
+    }
     let get = "GET /graphql?query=query+Me%7Bme%7D HTTP/1.1\r\nHost: h\r\n\r\n";
     assert!(call(get, &ok("application/json", "{}")).starts_with("graphql.operation.type=query"));
+    let get = get.replace("Me%7Bme%7D", "%4de%28%24a%3AB%29{me}&operationName=");
+    let told = call(&get, &ok("application/json", "{}"));
+    assert_eq!(told, "graphql.operation.type=query graphql.operation.name=Me");
 }
 
 #[test]
@@ -160,6 +180,26 @@ fn elasticsearch() {
     );
     let health = "GET /_cluster/health HTTP/1.1\r\nHost: h\r\n\r\n";
     assert!(call(health, product).contains("db.operation.name=cluster.health"));
+    // The clients' names tell where the paths could be anybody's.
+    for (line, operation) in [
+        ("GET /", "info"),
+        ("HEAD /", "ping"),
+        ("PUT /orders", "indices.create db.collection.name=orders"),
+        ("DELETE /orders", "indices.delete db.collection.name=orders"),
+        ("DELETE /_pit", "close_point_in_time"),
+        ("POST /orders/_search/point_in_time", "create_pit db.collection.name=orders"),
+    ] {
+        let request = |agent: &str| format!("{line} HTTP/1.1\r\nHost: h\r\nUser-Agent: {agent}\r\n\r\n");
+        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        let expected =
+            format!("db.system.name=elasticsearch db.operation.name={operation} db.response.status_code=200");
+        assert_eq!(call(&request("elasticsearch-py/9.5.1"), answer), expected);
+        if !line.contains('_') {
+            for agent in ["Elastic-Heartbeat/9.0", "elasticapm-python/6.0", "curl/8"] {
+                assert_eq!(call(&request(agent), answer), "", "{line} {agent}");
+            }
+        }
+    }
     // The path alone is not enough for a name that others have too.
     assert_eq!(call("GET /a/_source HTTP/1.1\r\nHost: h\r\n\r\n", &ok("text/plain", "x")), "");
 }
@@ -181,10 +221,21 @@ fn s3() {
         ("PUT /b/k?partNumber=1&uploadId=u", "UploadPart aws.s3.bucket=b"),
         ("POST /b/k?uploads", "CreateMultipartUpload aws.s3.bucket=b"),
         ("DELETE /b/k", "DeleteObject aws.s3.bucket=b"),
+        ("GET /b?acl", "GetBucketAcl aws.s3.bucket=b"),
+        ("GET /b?prefix=k&x-id=ListObjects", "ListObjects aws.s3.bucket=b"),
+        ("GET /b?analytics", "other aws.s3.bucket=b"),
+        ("PUT /b?versioning", "PutBucketVersioning aws.s3.bucket=b"),
+        ("DELETE /b?policy", "DeleteBucketPolicy aws.s3.bucket=b"),
+        ("DELETE /b?policyStatus", "other aws.s3.bucket=b"),
+        ("GET /b/k?uploadId=u", "ListParts aws.s3.bucket=b"),
+        ("GET /b/k?retention", "GetObjectRetention aws.s3.bucket=b"),
     ] {
         let expected = format!("rpc.system.name=aws-api rpc.method=S3/{operation} aws.request_id=R1");
         assert_eq!(call(&signed(line), answer), expected, "{line}");
     }
+    let copied = |line: &str| signed(line).replace("\r\nHost", "\r\nx-amz-copy-source: b/j\r\nHost");
+    assert!(call(&copied("PUT /b/k"), answer).contains("S3/CopyObject"));
+    assert!(call(&copied("PUT /b/k?partNumber=1&uploadId=u"), answer).contains("S3/UploadPartCopy"));
     // Signed for another service.
     assert_eq!(call(&signed("GET /b/k").replace("/s3/", "/sqs/"), answer), "");
 }
