@@ -85,27 +85,28 @@ impl Datagrams {
         }
         let socket = self.sockets.entry(datagram.socket).or_default();
         socket.last = at.time;
-        if readable && !self.pairs.contains_key(&key) {
-            if let Some((parser, role, protocol)) = infer(bytes, datagram.length, reading, room) {
-                socket.known = true;
-                Counters::bump(&room.counters.datagram_pairs, 1);
-                let facts = Facts {
-                    id: pair_id(&key, at.time),
-                    process: datagram.process,
-                    local: Endpoint::Inet(address(datagram.local, datagram.local_port)),
-                    remote: Endpoint::Inet(remote),
-                    transport: Transport::Datagram,
-                    role: Some(role),
-                    protocol: Some(protocol),
-                    midstream: false,
-                    namespace: datagram.namespace,
-                };
-                if self.pairs.len() >= self.limit {
-                    self.evict(at.time, room, sink);
-                }
-                let pair = Pair { facts, parser, passed: [0; 2], last_stream: None, exchanges: 0, last: at };
-                self.pairs.insert(key, pair);
+        if readable
+            && !self.pairs.contains_key(&key)
+            && let Some((parser, role, protocol)) = infer(bytes, datagram.length, reading, room)
+        {
+            socket.known = true;
+            Counters::bump(&room.counters.datagram_pairs, 1);
+            let facts = Facts {
+                id: pair_id(&key, at.time),
+                process: datagram.process,
+                local: Endpoint::Inet(address(datagram.local, datagram.local_port)),
+                remote: Endpoint::Inet(remote),
+                transport: Transport::Datagram,
+                role: Some(role),
+                protocol: Some(protocol),
+                midstream: false,
+                namespace: datagram.namespace,
+            };
+            if self.pairs.len() >= self.limit {
+                self.evict(at.time, room, sink);
             }
+            let pair = Pair { facts, parser, passed: [0; 2], last_stream: None, exchanges: 0, last: at };
+            self.pairs.insert(key, pair);
         }
         let Some(pair) = self.pairs.get_mut(&key).filter(|_| readable) else {
             self.unknown(key.0, room);

@@ -59,7 +59,7 @@ pub fn seed(conversation: &Conversation) -> Vec<u8> {
         while let Some(chunk) = chunks.next() {
             let missing = u16::try_from(piece.missing).unwrap_or(u16::MAX);
             let hole = missing > 0 && chunks.peek().is_none();
-            input.push((chunk.len() >> 8) as u8 * 16 | u8::from(hole) << 1 | direction);
+            input.push(((chunk.len() >> 8) as u8 * 16) | (u8::from(hole) << 1) | direction);
             input.push(chunk.len() as u8);
             input.extend_from_slice(chunk);
             if hole {
