@@ -182,8 +182,9 @@ pub fn is_shared(round: &Round) -> bool {
 }
 
 fn tell(kind: Kind, tier: Tier, with: With, phase: &Phase) {
-    let lost = match (&phase.ended, kind.is_traced()) {
-        (Some(super::agent::Ended { told: Some(told), .. }), true) => {
+    let lost = match &phase.ended {
+        // Each request should become two spans, the client's and the server's, both being on this machine.
+        Some(super::agent::Ended { told: Some(told), .. }) => {
             format!(", spans lost {}", told.lost_spans(2 * phase.answer.requests))
         }
         _ => String::new(),

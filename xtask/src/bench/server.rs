@@ -38,12 +38,6 @@ impl Kind {
             Self::Redis => "",
         }
     }
-
-    /// Whether the agent speaks its protocol, so that each request should become two spans: the client's and the
-    /// server's, both being on this machine.
-    pub fn is_traced(self) -> bool {
-        self != Self::Redis
-    }
 }
 
 /// Bytes of the file that nginx serves.

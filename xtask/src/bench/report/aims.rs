@@ -161,11 +161,8 @@ fn time(results: &Results) -> Aim {
     let steady = results.steady.iter().map(|(rate, compared)| {
         (format!("{} requests a second, {}", count(u64::from(*rate)), compared.tier.name()), cost(compared))
     });
-    let saturated = results
-        .saturated
-        .iter()
-        .filter(|compared| compared.kind.is_traced())
-        .map(|compared| (format!("saturated {}", name(compared)), cost(compared)));
+    let saturated =
+        results.saturated.iter().map(|compared| (format!("saturated {}", name(compared)), cost(compared)));
     let rows = steady.chain(saturated).map(|(name, cost)| {
         (format!("{name}: {} µs for a request's two spans", cost.spread(number)), cost.median() < TIME)
     });

@@ -134,8 +134,7 @@ fn introduction(results: &Results) -> String {
 }
 
 const SATURATED: &str = "Full load on all processors: wrk with 2 threads on nginx (a worker a processor, a static file) and on \
-a Go `net/http` server, redis-benchmark on redis. The agent does not speak redis' protocol yet: there it shows what a \
-connection costs that is looked at and given up.\n\n\
+a Go `net/http` server, redis-benchmark on redis.\n\n\
 *Loss by processor time* is the loss of throughput that follows from the processor time of a request: with all processors \
 in use, the throughput is their number divided by that time; with redis, which is one thread, it is the time of \
 the server alone (what limits the throughput seen there is as much the one thread of redis-benchmark). It holds even where other work takes part of the machine.\n";

@@ -61,22 +61,20 @@ fn coverage(compared: &Compared) -> String {
         count(sum(&|told| told.copied)),
         count(sum(&|told| told.bytes)),
     );
-    if compared.kind.is_traced() {
-        let lost: u64 = told.iter().map(|(requests, told)| told.lost_spans(2 * requests)).sum();
-        let exported = sum(&|told| told.exported);
-        let bytes: u64 = compared
-            .rounds
-            .iter()
-            .filter_map(|round| phase(round, With::Agent))
-            .map(|phase| phase.exported_bytes)
-            .sum();
-        text.push_str(&format!(
-            "; {} spans were exported, {} bytes each, and {} are missing",
-            count(exported),
-            count(bytes / exported.max(1)),
-            count(lost)
-        ));
-    }
+    let lost: u64 = told.iter().map(|(requests, told)| told.lost_spans(2 * requests)).sum();
+    let exported = sum(&|told| told.exported);
+    let bytes: u64 = compared
+        .rounds
+        .iter()
+        .filter_map(|round| phase(round, With::Agent))
+        .map(|phase| phase.exported_bytes)
+        .sum();
+    text.push_str(&format!(
+        "; {} spans were exported, {} bytes each, and {} are missing",
+        count(exported),
+        count(bytes / exported.max(1)),
+        count(lost)
+    ));
     let mut losses: Vec<(String, u64)> = Vec::new();
     for (name, value) in told.iter().flat_map(|(_, told)| &told.losses) {
         match losses.iter_mut().find(|(known, _)| known == name) {
