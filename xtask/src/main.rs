@@ -4,6 +4,7 @@
 //! sees while waiting) and [`paths`].
 
 mod bench;
+mod bench_protocols;
 mod demo;
 mod fuzz;
 mod go_offsets;
@@ -35,6 +36,8 @@ enum Command {
     Shop(demo::ShopArgs),
     /// Measure what the agent costs and how much it can take; write docs/benchmarks.md
     Bench(bench::Args),
+    /// Measure how many exchanges a second each protocol's parser makes; write the table in docs/protocols.md
+    BenchProtocols(bench_protocols::Args),
     /// Put a small, steady load on a running demo application
     Load(demo::LoadArgs),
     /// Try the parsers with inputs that libFuzzer makes up
@@ -52,6 +55,7 @@ fn main() {
         Command::Demo(args) => demo::main(&args),
         Command::Shop(args) => demo::shop(&args),
         Command::Bench(args) => bench::main(&args),
+        Command::BenchProtocols(args) => bench_protocols::main(&args),
         Command::Load(args) => demo::load(&args),
         Command::Fuzz(args) => fuzz::main(&args),
         Command::GoOffsets(args) => go_offsets::main(&args),

@@ -33,10 +33,15 @@ pub fn shop() -> PathBuf {
     root().join("examples").join("shop")
 }
 
+/// Where cargo builds.
+pub fn target() -> PathBuf {
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    root().join(target)
+}
+
 /// A release binary of this workspace.
 pub fn release(binary: &str) -> PathBuf {
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    root().join(target).join("release").join(binary)
+    target().join("release").join(binary)
 }
 
 /// `PATH` as every child gets it: the user's, led by what setup installed and followed by the places where Debian and
