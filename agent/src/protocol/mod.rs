@@ -17,6 +17,7 @@ pub mod http;
 pub mod http1;
 pub mod http2;
 mod instrument;
+mod instruments;
 pub mod kafka;
 pub mod memcached;
 pub mod mongodb;

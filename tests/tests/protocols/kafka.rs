@@ -96,7 +96,8 @@ fn newest() {
     // The agent comes behind the first four exchanges of each connection.
     let late = recording.clone().late(PORT, 8).replay();
     let sent = named(told(&late, Kind::Producer, "java-producer"));
-    assert!((16..=18).contains(&sent.len()), "{} of 20", sent.len());
+    // What else was asked on the connection before the first message differs from run to run.
+    assert!((16..20).contains(&sent.len()), "{} of 20", sent.len());
     let _ =
         told(&late, Kind::Server, "java-producer").with("remora.kafka.api", "Produce").exactly(sent.len());
 
@@ -141,7 +142,10 @@ fn older() {
     );
     let whole = recording.replay();
     nothing_lost(&whole);
-    let sent = told(&whole, Kind::Producer, "librdkafka").exactly(21);
+    // A topic that has just been made may have no leader yet: the client sends again.
+    let refused = |span: &remora_tests::Span| span.text("error.type") == "NOT_LEADER_OR_FOLLOWER";
+    let sent = told(&whole, Kind::Producer, "librdkafka");
+    let sent = sent.filter("that were taken", |span| !refused(span)).exactly(21);
     let sent = sent.each("its name", |span| span.name == "send payments");
     let _ = sent.clone().with("messaging.batch.message_count", 1).exactly(20);
     let _ = sent.with("messaging.batch.message_count", 10).exactly(1);

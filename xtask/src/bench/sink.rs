@@ -56,8 +56,9 @@ fn serve(mut stream: TcpStream, bytes: &AtomicU64) -> io::Result<()> {
         let body = content_length(&buffer[..head]);
         let here = (filled - head).min(body);
         discard(&stream, body - here)?;
-        stream.write_all(ANSWER)?;
+        // Before the answer: who has read that may ask.
         bytes.fetch_add(body as u64, Relaxed);
+        stream.write_all(ANSWER)?;
         buffer.copy_within(head + here..filled, 0);
         filled -= head + here;
     }

@@ -14,9 +14,9 @@ use std::sync::Arc;
 
 use super::method::{BASIC, Method};
 use super::names;
+use crate::protocol::instruments::messaging::{OTHERS, PROCESSES, RECEIVES, SENDS};
 use crate::protocol::{
-    Attribute, Description, Detail, Exchange, Instrument, Kind, Outcome, Reading, Role, Scene, TraceParent,
-    Value,
+    Attribute, Description, Detail, Exchange, Instrument, Kind, Outcome, Role, Scene, TraceParent, Value,
 };
 
 /// What became of a message that was to be acknowledged.
@@ -250,59 +250,3 @@ impl Detail for AmqpDetail {
         }
     }
 }
-
-const KEYS: &[&str] = &[
-    "messaging.system",
-    "messaging.operation.name",
-    "messaging.operation.type",
-    "messaging.destination.template",
-    "error.type",
-    "server.address",
-    "server.port",
-];
-
-const SENDS: &[&Instrument] = &[&OPERATION, &SERVER_OPERATION, &SENT];
-const PROCESSES: &[&Instrument] = &[&PROCESS, &SERVER_OPERATION, &CONSUMED];
-const RECEIVES: &[&Instrument] = &[&OPERATION, &SERVER_OPERATION, &CONSUMED];
-const OTHERS: &[&Instrument] = &[&OPERATION, &SERVER_OPERATION];
-
-static OPERATION: Instrument = Instrument {
-    name: "messaging.client.operation.duration",
-    unit: "s",
-    description: "Duration of messaging operations of clients.",
-    role: Some(Role::Client),
-    reading: Reading::Duration,
-    keys: KEYS,
-};
-static PROCESS: Instrument = Instrument {
-    name: "messaging.process.duration",
-    unit: "s",
-    description: "Time from a message's delivery to its acknowledgement.",
-    role: Some(Role::Client),
-    reading: Reading::Duration,
-    keys: KEYS,
-};
-static SENT: Instrument = Instrument {
-    name: "messaging.client.sent.messages",
-    unit: "{message}",
-    description: "Messages that producers sent to a broker.",
-    role: Some(Role::Client),
-    reading: Reading::One,
-    keys: KEYS,
-};
-static CONSUMED: Instrument = Instrument {
-    name: "messaging.client.consumed.messages",
-    unit: "{message}",
-    description: "Messages that were delivered to consumers.",
-    role: Some(Role::Client),
-    reading: Reading::One,
-    keys: KEYS,
-};
-static SERVER_OPERATION: Instrument = Instrument {
-    name: "remora.messaging.server.operation.duration",
-    unit: "s",
-    description: "Duration of messaging operations as a broker sees them.",
-    role: Some(Role::Server),
-    reading: Reading::Duration,
-    keys: KEYS,
-};

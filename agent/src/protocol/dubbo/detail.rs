@@ -9,36 +9,8 @@ use std::borrow::Cow;
 use super::header::status_name;
 use super::request::Request;
 use super::response::Response;
-use crate::protocol::{Description, Detail, Exchange, Instrument, Reading, Role, Scene, Value};
-
-const KEYS: &[&str] = &[
-    "rpc.system.name",
-    "rpc.method",
-    "rpc.response.status_code",
-    "error.type",
-    "server.address",
-    "server.port",
-];
-
-static CLIENT_DURATION: Instrument = Instrument {
-    name: "rpc.client.call.duration",
-    unit: "s",
-    description: "Measures the duration of outbound remote procedure calls (RPC).",
-    role: Some(Role::Client),
-    reading: Reading::Duration,
-    keys: KEYS,
-};
-
-static SERVER_DURATION: Instrument = Instrument {
-    name: "rpc.server.call.duration",
-    unit: "s",
-    description: "Measures the duration of inbound remote procedure calls (RPC).",
-    role: Some(Role::Server),
-    reading: Reading::Duration,
-    keys: KEYS,
-};
-
-static INSTRUMENTS: [&Instrument; 2] = [&CLIENT_DURATION, &SERVER_DURATION];
+use crate::protocol::instruments::rpc;
+use crate::protocol::{Description, Detail, Exchange, Role, Scene, Value};
 
 /// A request and, later, its response.
 #[derive(Debug)]
@@ -106,7 +78,7 @@ impl Detail for DubboDetail {
             attributes: out,
             error,
             parent,
-            instruments: &INSTRUMENTS,
+            instruments: rpc::CALLS,
             ..Description::default()
         }
     }

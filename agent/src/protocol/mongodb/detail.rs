@@ -8,50 +8,8 @@ use std::borrow::Cow;
 
 use super::reply::Reply;
 use super::request::Request;
-use crate::protocol::{Description, Detail, Exchange, Instrument, Reading, Role, Scene, Value};
-
-const KEYS: &[&str] = &[
-    "db.system.name",
-    "db.collection.name",
-    "db.namespace",
-    "db.operation.name",
-    "db.response.status_code",
-    "error.type",
-    "server.address",
-    "server.port",
-];
-
-/// By the conventions for database clients.
-static CLIENT_DURATION: Instrument = Instrument {
-    name: "db.client.operation.duration",
-    unit: "s",
-    description: "Duration of database client operations.",
-    role: Some(Role::Client),
-    reading: Reading::Duration,
-    keys: KEYS,
-};
-
-/// Documents in the batches that clients got.
-static RETURNED_ROWS: Instrument = Instrument {
-    name: "db.client.response.returned_rows",
-    unit: "{row}",
-    description: "The actual number of records returned by the database operation.",
-    role: Some(Role::Client),
-    reading: Reading::Attribute("db.response.returned_rows"),
-    keys: KEYS,
-};
-
-/// The server's side has no convention.
-static SERVER_DURATION: Instrument = Instrument {
-    name: "remora.db.server.operation.duration",
-    unit: "s",
-    description: "Duration of operations that a database server answered.",
-    role: Some(Role::Server),
-    reading: Reading::Duration,
-    keys: KEYS,
-};
-
-static INSTRUMENTS: [&Instrument; 3] = [&CLIENT_DURATION, &RETURNED_ROWS, &SERVER_DURATION];
+use crate::protocol::instruments::database;
+use crate::protocol::{Description, Detail, Exchange, Instrument, Scene, Value};
 
 /// A request and, later, its reply.
 #[derive(Debug)]
@@ -134,7 +92,8 @@ impl Detail for MongoDetail {
             (Some(operation), None) => operation.to_string(),
             (None, _) => "mongodb".to_owned(),
         };
-        let instruments: &'static [&'static Instrument] = if self.is_greeting() { &[] } else { &INSTRUMENTS };
+        let instruments: &'static [&'static Instrument] =
+            if self.is_greeting() { &[] } else { database::STATEMENTS };
         Description { name, attributes: out, error, instruments, ..Description::default() }
     }
 }

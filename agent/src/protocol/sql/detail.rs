@@ -12,52 +12,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Statement;
-use crate::protocol::{
-    Attribute, Description, Detail, Exchange, Instrument, Outcome, Reading, Role, Scene, TraceParent, Value,
-};
-
-/// The attributes that durations are told apart by. `db.query.summary` is of low cardinality by its definition.
-const KEYS: &[&str] = &[
-    "db.system.name",
-    "db.namespace",
-    "db.operation.name",
-    "db.collection.name",
-    "db.query.summary",
-    "db.response.status_code",
-    "error.type",
-    "server.address",
-    "server.port",
-];
-
-/// <https://opentelemetry.io/docs/specs/semconv/database/database-metrics/>
-static CLIENT_DURATION: Instrument = Instrument {
-    name: "db.client.operation.duration",
-    unit: "s",
-    description: "Duration of database client operations.",
-    role: Some(Role::Client),
-    reading: Reading::Duration,
-    keys: KEYS,
-};
-
-static SERVER_DURATION: Instrument = Instrument {
-    name: "remora.db.server.operation.duration",
-    unit: "s",
-    description: "Duration of database operations as their server saw them.",
-    role: Some(Role::Server),
-    reading: Reading::Duration,
-    keys: KEYS,
-};
-
-static RETURNED_ROWS: Instrument = Instrument {
-    name: "db.client.response.returned_rows",
-    unit: "{row}",
-    description: "The actual number of records returned by the database operation.",
-    role: Some(Role::Client),
-    reading: Reading::Attribute("db.response.returned_rows"),
-    keys: KEYS,
-};
-
-static INSTRUMENTS: &[&Instrument] = &[&CLIENT_DURATION, &SERVER_DURATION, &RETURNED_ROWS];
+use crate::protocol::instruments::database;
+use crate::protocol::{Attribute, Description, Detail, Exchange, Outcome, Scene, TraceParent, Value};
 
 /// What a database answered instead of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,7 +148,7 @@ impl Detail for SqlDetail {
             attributes: out,
             error,
             parent: self.parent.clone(),
-            instruments: INSTRUMENTS,
+            instruments: database::STATEMENTS,
             ..Description::default()
         }
     }

@@ -9,36 +9,8 @@ use std::borrow::Cow;
 
 use super::head::{Encoding, Head, Kind, Transport};
 use super::reply::{Answer, application_name};
-use crate::protocol::{Description, Detail, Exchange, Instrument, Reading, Role, Scene, Value};
-
-const KEYS: &[&str] = &[
-    "rpc.system.name",
-    "rpc.method",
-    "rpc.response.status_code",
-    "error.type",
-    "server.address",
-    "server.port",
-];
-
-static CLIENT_DURATION: Instrument = Instrument {
-    name: "rpc.client.call.duration",
-    unit: "s",
-    description: "Measures the duration of outbound remote procedure calls (RPC).",
-    role: Some(Role::Client),
-    reading: Reading::Duration,
-    keys: KEYS,
-};
-
-static SERVER_DURATION: Instrument = Instrument {
-    name: "rpc.server.call.duration",
-    unit: "s",
-    description: "Measures the duration of inbound remote procedure calls (RPC).",
-    role: Some(Role::Server),
-    reading: Reading::Duration,
-    keys: KEYS,
-};
-
-static INSTRUMENTS: [&Instrument; 2] = [&CLIENT_DURATION, &SERVER_DURATION];
+use crate::protocol::instruments::rpc;
+use crate::protocol::{Description, Detail, Exchange, Scene, Value};
 
 /// A call and, later, its reply.
 #[derive(Debug)]
@@ -115,6 +87,6 @@ impl Detail for ThriftDetail {
         };
         let error = exchange.outcome.describe(failure.map(Cow::Borrowed), &mut out);
         let name = if method.is_empty() { "thrift".to_owned() } else { method };
-        Description { name, attributes: out, error, instruments: &INSTRUMENTS, ..Description::default() }
+        Description { name, attributes: out, error, instruments: rpc::CALLS, ..Description::default() }
     }
 }
