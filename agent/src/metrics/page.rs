@@ -65,6 +65,11 @@ fn source(path: &Path) -> String {
     let path = path.to_str().unwrap();
     match path.split_once("/protocol/").map(|(_, rest)| rest.split('/').next().unwrap()) {
         Some("unknown") => "connections of unknown protocols".to_owned(),
+        Some("instruments") if path.ends_with("database.rs") => {
+            "cassandra, mongodb, mysql, postgresql".to_owned()
+        }
+        Some("instruments") if path.ends_with("messaging.rs") => "amqp, mqtt".to_owned(),
+        Some("instruments") => "dubbo, thrift".to_owned(),
         Some(protocol) => protocol.trim_end_matches(".rs").to_owned(),
         None => "every connection".to_owned(),
     }

@@ -4,6 +4,8 @@ use remora_tests::peers::{self, nats::nats};
 use remora_tests::{Agent, Kind, Netns, Place, Recording, Running, Spans};
 
 const PORT: u16 = 4222;
+/// Bytes of a large message: what a run may hold before the agent knows that it is NATS.
+const MOST: u32 = 10_000;
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 fn clients(net: &Netns, size: u32) -> Running {
@@ -56,7 +58,7 @@ fn agent_first() {
     let (net, place) = (Netns::new(), Place::new());
     let _server = nats(&net, &place, PORT);
     let agent = Agent::start(&net);
-    let mut client = clients(&net, 300_000);
+    let mut client = clients(&net, MOST);
     client.step();
     let _ = client.last_step().ok();
     let spans = agent.stop();
@@ -76,7 +78,7 @@ fn agent_in_the_middle() {
     }
     let (net, place) = (Netns::new(), Place::new());
     let _server = nats(&net, &place, PORT);
-    let mut client = clients(&net, 300_000);
+    let mut client = clients(&net, MOST);
     let agent = Agent::start(&net);
     client.step();
     client.step();
