@@ -1,6 +1,6 @@
 """nats-py in steps: one connection that asks, one that answers, one that works on a stream.
 
-usage: clients.py PORT SIZE
+usage: clients.py PORT SIZE; the large message has SIZE bytes from the second round on, 300 before.
 """
 
 import asyncio
@@ -38,10 +38,12 @@ async def main():
     await answerer.subscribe("help", queue="helpers", cb=answer)
     await asker.flush()
     await answerer.flush()
+    rounds = 0
     while await step():
+        rounds += 1
         for i in range(10):
             await answerer.publish(f"events.{i}", b"hello")
-        await answerer.publish("events.large", b"x" * size)
+        await answerer.publish("events.large", b"x" * (size if rounds > 1 else 300))
         await answerer.publish("events.traced", b"t", headers={"traceparent": PARENT})
         for _ in range(12):
             await asyncio.wait_for(received.get(), 10)
