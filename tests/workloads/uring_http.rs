@@ -8,6 +8,7 @@ use std::io::{Error, Result};
 use std::mem::zeroed;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::squeue::{Entry, Flags};
 use io_uring::{IoUring, Probe, cqueue, opcode, types};
@@ -114,6 +115,8 @@ struct Talk {
     way: Way,
     peers: Vec<Peer>,
     provided: Vec<u8>,
+    /// Where the kernel is told which of them are free, for receives of many shots.
+    free: Option<Free>,
     event: Option<OwnedFd>,
     /// Requests on each connection; 0 at the server.
     count: usize,
@@ -171,7 +174,8 @@ impl Talk {
             None
         };
         let provided = vec![0; usize::from(PROVIDED) * ROOM];
-        Ok(Self { ring, way, peers, provided, event, count, client: count > 0, open })
+        let free = if way.receive == "multishot" { Some(Free::new(&ring)?) } else { None };
+        Ok(Self { ring, way, peers, provided, free, event, count, client: count > 0, open })
     }
 
     fn run(mut self) -> Result<()> {
@@ -232,6 +236,10 @@ impl Talk {
     fn provide(&mut self, buffer: u16) {
         // SAFETY: within the buffers.
         let address = unsafe { self.provided.as_mut_ptr().add(usize::from(buffer) * ROOM) };
+        if let Some(free) = &mut self.free {
+            free.add(address, buffer);
+            return;
+        }
         let entry = opcode::ProvideBuffers::new(address, ROOM as i32, 1, GROUP, buffer).build();
         self.push(0, GIVEN, entry, Flags::empty());
     }
@@ -350,6 +358,10 @@ impl Talk {
     fn received(&mut self, index: usize, result: i32, flags: u32) {
         let peer = &mut self.peers[index];
         peer.receiving = cqueue::more(flags);
+        if peer.stream.is_none() {
+            // A receive of many shots sees the other end's end, too.
+            return;
+        }
         let buffer = cqueue::buffer_select(flags);
         match (result, buffer) {
             // A link that was broken by a short send, or no buffer is left: again, later.
@@ -405,6 +417,41 @@ impl Talk {
         // A receive that is on its way, and a registered descriptor, hold the socket: closing it would end nothing.
         stream.shutdown(std::net::Shutdown::Write).expect("shutdown");
         self.open -= 1;
+    }
+}
+
+/// A ring of free buffers, in a page that the kernel reads.
+struct Free {
+    entries: *mut types::BufRingEntry,
+    tail: u16,
+}
+
+impl Free {
+    fn new(ring: &IoUring) -> Result<Self> {
+        const PAGE: usize = 4096;
+        let (protection, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: new memory, which stays until the end; it has room for the entries and nobody else writes to it.
+        unsafe {
+            let page = libc::mmap(std::ptr::null_mut(), PAGE, protection, kind, -1, 0);
+            if page == libc::MAP_FAILED {
+                return Err(Error::last_os_error());
+            }
+            ring.submitter().register_buf_ring_with_flags(page as u64, PROVIDED, GROUP, 0)?;
+            Ok(Self { entries: page.cast(), tail: 0 })
+        }
+    }
+
+    fn add(&mut self, address: *mut u8, buffer: u16) {
+        // SAFETY: within the page; the entry behind the tail is the kernel's only when the tail has passed it.
+        unsafe {
+            let entry = &mut *self.entries.add(usize::from(self.tail % PROVIDED));
+            entry.set_addr(address as u64);
+            entry.set_len(ROOM as u32);
+            entry.set_bid(buffer);
+            self.tail = self.tail.wrapping_add(1);
+            let tail = types::BufRingEntry::tail(self.entries).cast_mut();
+            AtomicU16::from_ptr(tail).store(self.tail, Ordering::Release);
+        }
     }
 }
 
