@@ -37,7 +37,7 @@ pub fn sock_recv_length(context: BtfTracePointContext) -> i32 {
     let flags: u32 = context.arg(2);
     if result < 0 {
         datagram::interrupted();
-    } else if flags as u64 & MSG_PEEK == 0 {
+    } else if flags as u64 & (MSG_PEEK | MSG_ERRQUEUE) == 0 {
         socket_call(Sock(context.arg(0)), READ, result as u32, flags as u64);
     }
     0
@@ -59,9 +59,7 @@ fn socket_call(sock: Sock<true>, direction: u8, bytes: u32, flags: u64) {
         Found::Connection(_) if bytes == 0 && direction == WRITE => return,
         Found::Connection(entry) => entry,
         Found::Datagrams => {
-            if flags & MSG_ERRQUEUE == 0 {
-                socket_datagram(sock, direction, bytes);
-            }
+            socket_datagram(sock, direction, bytes);
             return;
         }
         Found::Nothing => return,
