@@ -1,8 +1,8 @@
 //! Reading kernel memory by resolved offsets.
 
 use aya_ebpf::helpers::generated::{
-    bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_probe_read_user,
-    bpf_skc_to_tcp_sock,
+    bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read, bpf_probe_read_kernel,
+    bpf_probe_read_user, bpf_skc_to_tcp_sock,
 };
 use remora_abi::offsets::MISSING;
 
@@ -34,6 +34,18 @@ pub fn read_user<T: Copy>(address: u64) -> Option<T> {
     unsafe {
         let failed =
             bpf_probe_read_user(value.as_mut_ptr().cast(), size_of::<T>() as u32, address as *const _);
+        if failed != 0 { None } else { Some(value.assume_init()) }
+    }
+}
+
+/// The value at an address of the current process or of the kernel, whichever it is (the two do not overlap where Remora
+/// runs); `None` if it cannot be read.
+#[inline(always)]
+pub fn read_any<T: Copy>(address: u64) -> Option<T> {
+    let mut value = core::mem::MaybeUninit::<T>::zeroed();
+    // SAFETY: the destination is ours and of that size; `T` is made of integers here.
+    unsafe {
+        let failed = bpf_probe_read(value.as_mut_ptr().cast(), size_of::<T>() as u32, address as *const _);
         if failed != 0 { None } else { Some(value.assume_init()) }
     }
 }
@@ -84,9 +96,9 @@ pub fn socket(descriptor: u64) -> Option<Sock<false>> {
 }
 
 /// `PF_IO_WORKER` (include/linux/sched.h)
-const IO_WORKER: u32 = 0x0000_0010;
+pub const IO_WORKER: u32 = 0x0000_0010;
 /// `PF_KTHREAD`
-const KERNEL_THREAD: u32 = 0x0020_0000;
+pub const KERNEL_THREAD: u32 = 0x0020_0000;
 
 /// Whether the bytes that a task moves are the kernel's own: kernel threads (NFS, Ceph) move those, io_uring's workers a
 /// process's.
@@ -184,16 +196,17 @@ impl<const TYPED: bool> Sock<TYPED> {
         self.tcp(offset!(tcp_copied))
     }
 
+    /// Sequence number of the next byte that the peer will send, as far as TCP has its bytes in order; an end of stream that has
+    /// arrived counts.
+    #[inline(always)]
+    pub fn received(self) -> u32 {
+        self.tcp(offset!(tcp_received))
+    }
+
     /// Sequence number of the next byte that the process will write.
     #[inline(always)]
     pub fn written(self) -> u32 {
         self.tcp(offset!(tcp_written))
-    }
-
-    /// Sequence number of the next byte that is to arrive, behind the peer's FIN if that has.
-    #[inline(always)]
-    pub fn expected(self) -> u32 {
-        self.tcp(offset!(tcp_expected))
     }
 
     /// Whether a protocol lies between the process and TCP (an "upper layer protocol": kernel TLS), so that what a call moves

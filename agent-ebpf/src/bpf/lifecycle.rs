@@ -70,7 +70,7 @@ fn closed(sock: Sock<false>, old: i32) {
     let connection = unsafe { &mut *connection };
     let copied = sock.copied();
     // The peer's FIN has been read if nothing is left behind what was read.
-    let peer_ended = matches!(old, CLOSE_WAIT | LAST_ACK | CLOSING) && copied == sock.expected();
+    let peer_ended = matches!(old, CLOSE_WAIT | LAST_ACK | CLOSING) && copied == sock.received();
     pass_end(&mut connection.read, copied, peer_ended);
     let ended = matches!(old, FIN_WAIT1 | FIN_WAIT2 | TIME_WAIT | LAST_ACK | CLOSING);
     pass_end(&mut connection.write, sock.written(), ended);
@@ -112,7 +112,7 @@ fn reveal(sock: Sock<false>, connection: &mut Connection, old: i32) {
     }
     let copied = sock.copied();
     // The peer's FIN is no byte.
-    let ended = old == CLOSE_WAIT && copied == sock.expected();
+    let ended = old == CLOSE_WAIT && copied == sock.received();
     let read = copied.wrapping_sub(connection.read.sequence).saturating_sub(ended as u32);
     if read == 0 && sock.written() == connection.write.sequence {
         return;
