@@ -84,8 +84,18 @@ pub struct Settings {
     pub only_namespace: u32,
     /// Bits that hold the number of any CPU of this machine.
     pub processor_bits: u32,
+    /// A [`Sample`](crate::record::Sample) of a connection is due so long after the last one; see [`ticks`].
+    pub sample_ticks: u32,
     /// Unused, 0.
-    pub reserved: [u32; 3],
+    pub reserved: [u32; 2],
+}
+
+/// The time by which samples are due, in units of 2^20 nanoseconds (about a millisecond), so that it takes 32 bits; it
+/// begins anew every 52 days.
+#[must_use]
+#[inline(always)]
+pub const fn ticks(nanoseconds: u64) -> u32 {
+    (nanoseconds >> 20) as u32
 }
 
 plain! {

@@ -1,12 +1,13 @@
 //! The life of TCP connections, from tracepoints that every tier shares.
 
-use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
+use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use remora_abi::record::{self, Close, Header, ROLE_CLIENT, ROLE_SERVER};
+use remora_abi::maps::{CONNECTING, Listener};
+use remora_abi::record::{self, Close, Header, NO_ADDRESS, READ, ROLE_CLIENT, ROLE_SERVER, Reset, WRITE};
 
 use crate::connection;
-use crate::globals::CONNECTIONS;
+use crate::globals::{CONNECTIONS, LISTENERS};
 use crate::kernel::{Sock, TCP};
 use crate::segment::{reserve, wake_flag};
 
@@ -18,6 +19,8 @@ const SYN_SENT: i32 = 2;
 const SYN_RECV: i32 = 3;
 /// `TCP_CLOSE`
 const CLOSE: i32 = 7;
+/// `TCP_LISTEN`
+const LISTEN: i32 = 10;
 
 /// `trace_inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
@@ -29,10 +32,21 @@ pub fn inet_sock_set_state(context: RawTracePointContext) -> i32 {
         (_, SYN_SENT) if sock.protocol() == TCP => connection::connecting(sock),
         (SYN_SENT, ESTABLISHED) if sock.protocol() == TCP => connection::established(sock, ROLE_CLIENT),
         (SYN_RECV, ESTABLISHED) if sock.protocol() == TCP => connection::established(sock, ROLE_SERVER),
+        (LISTEN, CLOSE) => deaf(sock),
         (_, CLOSE) => closed(sock),
         _ => {}
     }
     0
+}
+
+/// The current thread closes a listener: until that is destroyed, too, it does nothing but to end the connections that
+/// nobody has accepted (`inet_csk_listen_stop`, net/ipv4/inet_connection_sock.c).
+#[inline(always)]
+fn deaf(sock: Sock<false>) {
+    // SAFETY: a helper without preconditions.
+    let thread = unsafe { bpf_get_current_pid_tgid() };
+    // A table that forgets never refuses. A port that the kernel had chosen is given back by now, and 0.
+    let _ = LISTENERS.insert(thread, Listener { socket: sock.0, port: sock.ports() >> 16, reserved: 0 }, 0);
 }
 
 /// Tells user space of the end. The entry stays: bytes that arrived before may still be read.
@@ -41,6 +55,16 @@ fn closed(sock: Sock<false>) {
     let Some(connection) = CONNECTIONS.get_ptr(sock.0) else { return };
     // SAFETY: a live element of the map.
     let connection = unsafe { &*connection };
+    if connection.ignored == CONNECTING {
+        let error = match sock.error() {
+            // TCP chooses its first sequence number together with the local address (`tcp_v4_connect`).
+            0 if sock.written() == 0 => NO_ADDRESS,
+            error => error,
+        };
+        connection::failed(sock, connection, connection.process, connection.began, error);
+        let _ = CONNECTIONS.remove(sock.0);
+        return;
+    }
     if connection.opened == 0 || connection.ignored != 0 {
         return;
     }
@@ -67,8 +91,69 @@ fn closed(sock: Sock<false>) {
 /// `trace_tcp_destroy_sock(struct sock *sk)`: neither the kernel nor a process holds the socket any more.
 #[raw_tracepoint(tracepoint = "tcp_destroy_sock")]
 pub fn tcp_destroy_sock(context: RawTracePointContext) -> i32 {
-    let sock: u64 = context.arg(0);
-    // Not there: a connection that never carried a byte, or a listener.
-    let _ = CONNECTIONS.remove(sock);
+    let sock: Sock<false> = Sock(context.arg(0));
+    // SAFETY: a helper without preconditions.
+    let thread = unsafe { bpf_get_current_pid_tgid() };
+    let Some(connection) = CONNECTIONS.get_ptr(sock.0) else {
+        // Perhaps a listener.
+        if let Some(listener) = LISTENERS.get_ptr(thread) {
+            // SAFETY: a live element of the map.
+            if unsafe { (*listener).socket } == sock.0 {
+                let _ = LISTENERS.remove(thread);
+            }
+        }
+        return 0;
+    };
+    // SAFETY: a live element of the map.
+    let connection = unsafe { &*connection };
+    if connection.role == ROLE_SERVER
+        && connection.opened == 0
+        && connection.accepted == 0
+        && connection.established != 0
+        && connection.ignored == 0
+        && let Some(listener) = LISTENERS.get_ptr(thread)
+        // SAFETY: a live element of the map.
+        && matches!(unsafe { (*listener).port }, port if port == connection.ports >> 16 || port == 0)
+    {
+        connection::failed(sock, connection, (thread >> 32) as u32, connection.established, 0);
+    }
+    let _ = CONNECTIONS.remove(sock.0);
     0
+}
+
+/// `trace_tcp_receive_reset(struct sock *sk)`
+#[raw_tracepoint(tracepoint = "tcp_receive_reset")]
+pub fn tcp_receive_reset(context: RawTracePointContext) -> i32 {
+    reset(Sock(context.arg(0)), READ);
+    0
+}
+
+/// `trace_tcp_send_reset(const struct sock *sk, const struct sk_buff *skb)`; since Linux 6.10 a reason follows. The socket is
+/// null, or none of a connection, where a segment is refused that belongs to none.
+#[raw_tracepoint(tracepoint = "tcp_send_reset")]
+pub fn tcp_send_reset(context: RawTracePointContext) -> i32 {
+    reset(Sock(context.arg(0)), WRITE);
+    0
+}
+
+/// Tells user space which end broke a connection off. It may come before the connection's end or behind it.
+#[inline(always)]
+fn reset(sock: Sock<false>, direction: u8) {
+    let Some(connection) = CONNECTIONS.get_ptr(sock.0) else { return };
+    // SAFETY: a live element of the map.
+    let connection = unsafe { &*connection };
+    if connection.opened == 0 || connection.ignored != 0 {
+        return;
+    }
+    let Some(mut entry) = reserve::<Reset>() else { return };
+    // SAFETY: the reservation is of that size; a helper without preconditions.
+    unsafe {
+        entry.as_mut_ptr().write(Reset {
+            header: Header { kind: record::RESET, payload: 0, time: bpf_ktime_get_ns() },
+            connection: connection.id,
+            direction,
+            reserved: [0; 7],
+        });
+    }
+    entry.submit(wake_flag(size_of::<Reset>() as u64));
 }

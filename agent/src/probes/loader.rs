@@ -6,7 +6,7 @@ use aya::maps::{Array, HashMap, Map, MapData, ProgramArray, RingBuf};
 use aya::programs::{CgroupAttachMode, CgroupSockAddr, Program, ProgramError, ProgramFd};
 use aya::{Btf, Ebpf, EbpfLoader};
 use remora_abi::Plain;
-use remora_abi::offsets::Settings as Globals;
+use remora_abi::offsets::{Settings as Globals, ticks};
 
 use super::tier::{COMMON, Choice, Tier};
 use super::{Controls, KernelCounters, KernelTypes, ProbeError, btf};
@@ -27,6 +27,8 @@ pub struct Settings {
     pub max_connections: u32,
     /// Look only at connections in this network namespace.
     pub namespace: Option<PathBuf>,
+    /// While bytes move on a connection, what TCP knows of it is told once in so many milliseconds.
+    pub sample_interval_ms: u64,
     /// Attach empty programs instead: what any agent on these hooks costs.
     pub floor: bool,
 }
@@ -122,7 +124,8 @@ fn attach_tier(
         wake_bytes: (ring_bytes / 16).min(256 * 1024),
         only_namespace: namespace,
         processor_bits: processor_bits(),
-        reserved: [0; 3],
+        sample_ticks: sample_ticks(settings.sample_interval_ms),
+        reserved: [0; 2],
     };
     let mut loader = EbpfLoader::new();
     if !settings.floor {
@@ -346,6 +349,12 @@ impl Probes {
             })
             .collect()
     }
+}
+
+/// Milliseconds in the units of the programs.
+fn sample_ticks(milliseconds: u64) -> u32 {
+    // Their clock begins anew after 52 days; a year's interval must not be a short one.
+    ticks(milliseconds.min(1 << 31).saturating_mul(1_000_000)).max(1)
 }
 
 /// Before Linux 5.11 maps count against this limit.

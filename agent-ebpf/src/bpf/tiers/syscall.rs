@@ -14,7 +14,7 @@ use remora_abi::loss::Counter;
 use remora_abi::maps::calls;
 use remora_abi::record::{READ, WRITE};
 
-use crate::connection::Found;
+use crate::connection::{self, Found};
 use crate::datagram::{self, MESSAGE_SIZE, Peer};
 use crate::globals::{CALLS, Messages, Program, Scratch, count, offset};
 use crate::kernel::{Sock, UDP, at, opaque, read, read_user};
@@ -59,6 +59,7 @@ pub fn sys_exit(context: BtfTracePointContext) -> i32 {
         number::SPLICE => calls::SPLICE,
         number::RECVMMSG => calls::RECVMMSG,
         number::SENDMMSG => calls::SENDMMSG,
+        number::ACCEPT | number::ACCEPT4 => calls::ACCEPT,
         _ => return 0,
     };
     // SAFETY: the table holds programs of this kind only. It returns only if the entry is missing.
@@ -103,6 +104,16 @@ fn ended(context: &BtfTracePointContext, program: Program) -> Option<(&'static m
     scratch.call = Call::of(context.arg(0));
     scratch.behind = 0;
     Some((scratch.again(), context.arg(1)))
+}
+
+/// At the exit of `accept` and `accept4`: the result is the new descriptor.
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit_accept(context: BtfTracePointContext) -> i32 {
+    let descriptor: i64 = context.arg(1);
+    if let Some(sock) = socket(descriptor as u64) {
+        connection::accepted(sock);
+    }
+    0
 }
 
 /// At the exit of calls that read.
