@@ -82,7 +82,7 @@ pub struct Connection {
     pub read: Stream,
     /// The stream that this end writes.
     pub write: Stream,
-    /// Local and remote port; tells a reused `struct sock` of a TCP socket.
+    /// Local and remote port; tells a reused `struct sock` of a TCP socket. 0 while it is [`CONNECTING`].
     pub ports: u32,
     /// [`crate::record::ROLE_CLIENT`] and the others there.
     pub role: u8,

@@ -138,8 +138,8 @@ pub struct Open {
     pub read_sequence: u32,
     /// TCP sequence number of position 0 of what this end writes.
     pub write_sequence: u32,
-    /// Segments that TCP had sent again before the agent's view of it began: 0 unless [`OPEN_MIDSTREAM`].
-    pub retransmits_before: u32,
+    /// Segments that TCP had sent again by then; 0 on a unix socket.
+    pub retransmits: u32,
     /// Unused, 0.
     pub reserved: u32,
     /// `AF_INET`, `AF_INET6` or `AF_UNIX`.

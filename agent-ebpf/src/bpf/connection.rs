@@ -109,11 +109,11 @@ fn find_inet<const TYPED: bool>(sock: Sock<TYPED>, ports: u32, direction: u8, by
     if let Some(connection) = CONNECTIONS.get_ptr_mut(sock.0) {
         // SAFETY: a live element of the map; torn reads are of no consequence.
         let known = unsafe { &*connection };
+        if same_ports(known.ports, ports) {
+            return Found::of(if known.ignored == 0 { Some(connection) } else { None });
+        }
         // With TCP Fast Open bytes may pass before it is established.
-        if known.ignored != CONNECTING {
-            if same_ports(known.ports, ports) {
-                return Found::of(if known.ignored == 0 { Some(connection) } else { None });
-            }
+        if known.ports != 0 {
             count(Counter::Reused, 1);
         }
     }
@@ -172,7 +172,13 @@ pub fn connecting<const TYPED: bool>(sock: Sock<TYPED>) {
     let (process, now) = unsafe { ((bpf_get_current_pid_tgid() >> 32) as u32, bpf_ktime_get_ns()) };
     let own = process == setting!(own_process);
     let mut connection = new(sock, Program::Handshake, ROLE_CLIENT, 0, true);
-    connection.ignored = if own { OWN_CONNECTING } else { CONNECTING };
+    if own {
+        connection.ignored = OWN_CONNECTING;
+    } else {
+        connection.ignored = CONNECTING;
+        // Its local port is not chosen yet.
+        connection.ports = 0;
+    }
     connection.process = process;
     connection.began = now;
     if CONNECTIONS.insert(sock.0, connection, 0).is_err() {
@@ -232,7 +238,7 @@ pub fn accepted<const TYPED: bool>(sock: Sock<TYPED>) {
 
 /// Tells user space of a connection that came to nothing.
 #[inline(always)]
-pub fn failed(sock: Sock<false>, connection: &Connection, process: u32, began: u64, error: u32) {
+pub fn failed(sock: Sock<false>, connection: &Connection, process: u32, ports: u32, began: u64, error: u32) {
     if let Some(special) = PROCESSES.get_ptr(process) {
         // SAFETY: a live element of the map, written whole by user space.
         if unsafe { (*special).ignored } != 0 {
@@ -252,8 +258,8 @@ pub fn failed(sock: Sock<false>, connection: &Connection, process: u32, began: u
             process,
             error,
             family,
-            local_port: (connection.ports >> 16) as u16,
-            remote_port: u16::from_be(connection.ports as u16),
+            local_port: (ports >> 16) as u16,
+            remote_port: u16::from_be(ports as u16),
             role: connection.role,
             reserved: [0; 5],
             local: [0; 16],
@@ -370,9 +376,7 @@ pub fn open<const TYPED: bool>(
         (*record).process = process;
         (*record).read_sequence = connection.read.sequence.wrapping_sub(connection.read.position as u32);
         (*record).write_sequence = connection.write.sequence.wrapping_sub(connection.write.position as u32);
-        // What was sent again in a handshake that was seen counts, too.
-        (*record).retransmits_before =
-            if connection.ports != 0 && connection.established == 0 { sock.retransmits() } else { 0 };
+        (*record).retransmits = 0;
         (*record).reserved = 0;
         (*record).family = family;
         (*record).local_port = (connection.ports >> 16) as u16;
@@ -385,6 +389,7 @@ pub fn open<const TYPED: bool>(
         match family {
             AF_INET | AF_INET6 => {
                 addresses(sock, family, &raw mut (*record).local, &raw mut (*record).remote);
+                (*record).retransmits = sock.retransmits();
             }
             _ => {
                 // An accepted socket has its listener's name; a connected one usually has none, but its peer has.

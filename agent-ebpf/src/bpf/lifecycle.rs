@@ -61,7 +61,7 @@ fn closed(sock: Sock<false>) {
             0 if sock.written() == 0 => NO_ADDRESS,
             error => error,
         };
-        connection::failed(sock, connection, connection.process, connection.began, error);
+        connection::failed(sock, connection, connection.process, sock.ports(), connection.began, error);
         let _ = CONNECTIONS.remove(sock.0);
         return;
     }
@@ -115,7 +115,8 @@ pub fn tcp_destroy_sock(context: RawTracePointContext) -> i32 {
         // SAFETY: a live element of the map.
         && matches!(unsafe { (*listener).port }, port if port == connection.ports >> 16 || port == 0)
     {
-        connection::failed(sock, connection, (thread >> 32) as u32, connection.established, 0);
+        let process = (thread >> 32) as u32;
+        connection::failed(sock, connection, process, connection.ports, connection.established, 0);
     }
     let _ = CONNECTIONS.remove(sock.0);
     0

@@ -1,6 +1,6 @@
 //! What passes on a connection, whatever it speaks, and what TCP knows of it.
 
-use remora_abi::record::{Failed, Open};
+use remora_abi::record::{Failed, OPEN_MIDSTREAM, Open};
 
 use crate::protocol::End;
 
@@ -110,7 +110,9 @@ impl Passed {
             ended: None,
             established: open.established,
         };
-        Self { untold, retransmits: open.retransmits_before }
+        // What was sent again before our time is not ours to tell; in a handshake that was seen it is.
+        let before = if open.flags & OPEN_MIDSTREAM != 0 { open.retransmits } else { 0 };
+        Self { untold, retransmits: before }
     }
 
     /// So many bytes were read, or written.
@@ -201,8 +203,8 @@ mod tests {
     /// it had sent again before our time is not in it.
     #[test]
     fn retransmits_add_up() {
-        for before in [0, 4] {
-            let mut passed = Passed::new(&Open { retransmits_before: before, ..open(0) });
+        for (flags, before) in [(0, 0), (OPEN_MIDSTREAM, 4)] {
+            let mut passed = Passed::new(&Open { flags, retransmits: 4, ..open(0) });
             let told: u32 =
                 [(9, before), (0, before + 3), (8, before + 3), (7, before + 10), (6, before + 9)]
                     .into_iter()

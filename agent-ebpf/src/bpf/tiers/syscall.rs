@@ -20,14 +20,12 @@ use crate::globals::{CALLS, Messages, Program, Scratch, count, offset};
 use crate::kernel::{Sock, UDP, at, opaque, read, read_user};
 use crate::pieces::{MSG_ERRQUEUE, MSG_PEEK, MSG_TRUNC, Pieces, number};
 use crate::registers::Call;
-use crate::segment::{MAX_RECORDS, moved, wanted};
+use crate::segment::{MAX_RECORDS, RECORDS_A_MESSAGE, moved, wanted};
 
 /// Messages of `sendmmsg` and `recvmmsg` that are followed.
 const MAX_MESSAGES: u64 = 4;
 /// Messages whose lengths are added up, so that those that are followed can be placed.
 const MAX_COUNTED_MESSAGES: u64 = 8;
-/// Records that one of them makes at most.
-const RECORDS_A_MESSAGE: u64 = 5;
 /// As above, of datagrams.
 const MAX_DATAGRAMS: u64 = 16;
 /// Offset of `msg_len` in it.
