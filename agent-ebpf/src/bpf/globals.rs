@@ -91,9 +91,10 @@ pub static TRANSFERS: LruHashMap<u64, Transfer> = LruHashMap::with_max_entries(1
 #[map]
 pub static CONTROLS: Array<Control> = Array::with_max_entries(65_536, BPF_F_MMAPABLE);
 
-/// What is special about a process, by its id.
+/// What is special about a process, by its id. (Its memory is there from the start: before Linux 6.1 the kernel warns of
+/// programs that may run anywhere and use a map whose elements are allocated on demand.)
 #[map]
-pub static PROCESSES: HashMap<u32, Process> = HashMap::with_max_entries(16_384, BPF_F_NO_PREALLOC);
+pub static PROCESSES: HashMap<u32, Process> = HashMap::with_max_entries(16_384, 0);
 
 /// How often [`PROCESSES`] has changed, so that what it said can be kept.
 #[map]
@@ -273,7 +274,6 @@ pub const GATHER: usize = 2048;
 // The kernel's limit for an element of a per-CPU array.
 const _: () = assert!(size_of::<Scratch>() <= 32 * 1024);
 
-const BPF_F_NO_PREALLOC: u32 = 1;
 const BPF_F_MMAPABLE: u32 = 1 << 10;
 
 /// Adds to a counter.
