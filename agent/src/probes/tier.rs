@@ -69,6 +69,7 @@ pub const COMMON: &[&str] = &[
 /// function that is meant.
 pub const FUNCTIONS: &[(&str, usize)] = &[
     ("release_sock", 1),
+    ("security_sock_graft", 2),
     ("skb_consume_udp", 3),
     ("tcp_sendmsg", 3),
     ("udp_sendmsg", 3),
@@ -140,11 +141,13 @@ impl Tier {
         }
     }
 
-    /// Likewise, what the tier does without where the kernel has it not: IPv6 (it may be a module), splices of unix sockets.
+    /// Likewise, what the tier does without where the kernel has it not: IPv6 (it may be a module), splices of unix sockets,
+    /// how long a connection waited to be accepted (without CONFIG_SECURITY_NETWORK nothing is called there).
     #[must_use]
     pub fn optional_hooks(self) -> &'static [&'static str] {
         match self {
             Tier::Fentry => &[
+                "fentry_security_sock_graft",
                 "fentry_udpv6_sendmsg",
                 "fexit_udpv6_sendmsg",
                 "fentry_udpv6_recvmsg",
@@ -152,6 +155,7 @@ impl Tier {
                 "fexit_unix_stream_splice_actor",
             ],
             Tier::Kprobe => &[
+                "kprobe_security_sock_graft",
                 "kprobe_udpv6_sendmsg",
                 "kretprobe_udpv6_sendmsg",
                 "kprobe_udpv6_recvmsg",

@@ -6,6 +6,7 @@ use aya_ebpf::programs::{FEntryContext, FExitContext};
 use remora_abi::record::{READ, WRITE};
 
 use super::function::{begin, tcp, udp, unix};
+use crate::connection;
 use crate::kernel::Sock;
 
 /// Declares a program at a function's entry; its arguments are taken by their places.
@@ -35,6 +36,7 @@ macro_rules! exit {
 entry!(fentry_tcp_sendmsg(0: sock, 1: message) begin(sock, message, WRITE as u32));
 entry!(fentry_tcp_recvmsg(0: sock, 1: message) begin(sock, message, READ as u32));
 entry!(fentry_release_sock(0: sock) tcp::released(Sock::<true>(sock)));
+entry!(fentry_security_sock_graft(0: sock) connection::accepted(Sock::<true>(sock)));
 
 entry!(fentry_unix_stream_sendmsg(0: socket, 1: message) unix::begin_send(socket, message));
 exit!(fexit_unix_stream_sendmsg(3: result) unix::sent(result as i64));

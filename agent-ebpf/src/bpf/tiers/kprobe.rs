@@ -5,6 +5,7 @@ use aya_ebpf::programs::{ProbeContext, RetProbeContext};
 use remora_abi::record::{READ, WRITE};
 
 use super::function::{begin, tcp, udp, unix};
+use crate::connection;
 use crate::kernel::Sock;
 
 /// Declares a program at a function's entry; its arguments are taken by their places.
@@ -34,6 +35,7 @@ macro_rules! exit {
 entry!(kprobe_tcp_sendmsg(0: sock, 1: message) begin(sock, message, WRITE as u32));
 entry!(kprobe_tcp_recvmsg(0: sock, 1: message) begin(sock, message, READ as u32));
 entry!(kprobe_release_sock(0: sock) tcp::released(Sock::<false>(sock)));
+entry!(kprobe_security_sock_graft(0: sock) connection::accepted(Sock::<false>(sock)));
 
 entry!(kprobe_unix_stream_sendmsg(0: socket, 1: message) unix::begin_send(socket, message));
 exit!(kretprobe_unix_stream_sendmsg(result) unix::sent(result as i64));
