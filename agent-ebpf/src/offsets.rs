@@ -42,6 +42,7 @@ offsets! {
     sock_error = "sock"."sk_err",
     tcp_copied = "tcp_sock"."copied_seq",
     tcp_written = "tcp_sock"."write_seq",
+    tcp_layer = "inet_connection_sock"."icsk_ulp_ops",
     tcp_round_trip = "tcp_sock"."srtt_us",
     tcp_retransmits = "tcp_sock"."total_retrans",
     net_inode = "net"."ns.inum",
@@ -55,6 +56,7 @@ offsets! {
     unix_address_length = "unix_address"."len",
     unix_address_name = "unix_address"."name",
     task_flags = "task_struct"."flags",
+    task_ring = "task_struct"."io_uring",
     task_files = "task_struct"."files",
     task_memory = "task_struct"."mm",
     task_process = "task_struct"."tgid",
@@ -122,7 +124,7 @@ pub const fn ticks(nanoseconds: u64) -> u32 {
 }
 
 plain! {
-    Offsets = 57 * 4,
+    Offsets = 59 * 4,
     Settings = 40,
 }
 const _: () = assert!(Offsets::FIELDS.len() * 4 == size_of::<Offsets>());

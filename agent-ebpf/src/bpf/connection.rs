@@ -62,6 +62,8 @@ fn new<const TYPED: bool>(
         generation: 0,
         goid_offset: 0,
         sampled: 0,
+        unseen_read: 0,
+        unseen_written: 0,
     }
 }
 
@@ -143,7 +145,8 @@ fn known_inet<const TYPED: bool>(sock: Sock<TYPED>, ports: u32) -> Option<*mut C
 #[inline(always)]
 pub fn enter_tcp<const TYPED: bool>(sock: Sock<TYPED>, direction: u8, bytes: u32) -> Option<*mut Connection> {
     let mut connection = new(sock, Program::of(direction), ROLE_UNKNOWN, 0, foreign(sock));
-    // Position 0 is the first byte that we see.
+    // Position 0 is the first byte that we see; under a layer that changes the bytes, the next one.
+    let bytes = if bytes != 0 && sock.layered() { 0 } else { bytes };
     if direction == record::READ {
         connection.read.sequence = connection.read.sequence.wrapping_sub(bytes);
     } else {

@@ -215,13 +215,13 @@ impl Scratch {
     }
 }
 
-/// What `recvmmsg` or `sendmmsg` did.
+/// What a program that goes on to another tells it: what `recvmmsg` or `sendmmsg` did, or what moved under a lock.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Messages {
     /// The socket's `struct sock`.
     pub sock: u64,
-    /// Messages that moved.
+    /// Messages that moved, or bytes.
     pub count: u64,
 }
 

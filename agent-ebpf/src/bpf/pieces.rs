@@ -5,7 +5,8 @@ use crate::registers::Call;
 
 /// `MSG_PEEK`: the bytes stay in the socket.
 pub const MSG_PEEK: u64 = 2;
-/// `MSG_ERRQUEUE`: what is read is a datagram that was sent, and why it did not arrive.
+/// `MSG_ERRQUEUE`: what is read is a datagram that was sent, and why it did not arrive; on TCP, which sends are complete
+/// (`MSG_ZEROCOPY`), or a time stamp.
 pub const MSG_ERRQUEUE: u64 = 0x2000;
 /// `MSG_TRUNC`: on TCP, the bytes are thrown away instead of copied.
 pub const MSG_TRUNC: u64 = 0x20;

@@ -326,7 +326,7 @@ fn load_tail_calls(
     let mut table: ProgramArray<MapData> =
         ebpf.take_map("CALLS").and_then(|map| map.try_into().ok()).ok_or_else(broken)?;
     for &(name, index) in tier.tail_calls() {
-        load(ebpf, name, "sys_exit", types)?;
+        load(ebpf, name, tier.tail_calls_at(), types)?;
         let descriptor: &ProgramFd = program(ebpf, name)?.fd().map_err(|error| hook_error(name, &error))?;
         table.set(index, descriptor, 0).map_err(|error| {
             HookError::Other(format!("`{name}` cannot be entered in the table of calls: {error}"))

@@ -166,6 +166,15 @@ impl Tier {
         }
     }
 
+    /// What the programs of [`Self::tail_calls`] are loaded for: the same as those that go on to them.
+    #[must_use]
+    pub fn tail_calls_at(self) -> &'static str {
+        match self {
+            Tier::Fentry | Tier::Kprobe => "release_sock",
+            Tier::SocketTracepoint | Tier::SyscallTracepoint => "sys_exit",
+        }
+    }
+
     /// Whether it hooks functions, and so depends on their form and on the structures that they are given.
     #[must_use]
     pub fn hooks_functions(self) -> bool {
@@ -176,7 +185,13 @@ impl Tier {
     #[must_use]
     pub fn tail_calls(self) -> &'static [(&'static str, u32)] {
         match self {
-            Tier::Fentry | Tier::Kprobe | Tier::SocketTracepoint => &[],
+            Tier::Fentry => {
+                &[("fentry_release_sock_read", calls::READ), ("fentry_release_sock_write", calls::WRITE)]
+            }
+            Tier::Kprobe => {
+                &[("kprobe_release_sock_read", calls::READ), ("kprobe_release_sock_write", calls::WRITE)]
+            }
+            Tier::SocketTracepoint => &[],
             Tier::SyscallTracepoint => &[
                 ("sys_exit_read", calls::READ),
                 ("sys_exit_write", calls::WRITE),

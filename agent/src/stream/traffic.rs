@@ -134,6 +134,12 @@ impl Passed {
         *(if received { &mut self.untold.resets_received } else { &mut self.untold.resets_sent }) += 1;
     }
 
+    /// Whether any bytes passed that have not been told.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        self.untold.read > 0 || self.untold.written > 0
+    }
+
     /// The connection ended, or is forgotten.
     pub fn end(&mut self, ended: Ended) {
         self.untold.ended = Some(ended);
