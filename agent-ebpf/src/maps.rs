@@ -238,8 +238,12 @@ pub mod calls {
     pub const WRITE_DATAGRAMS: u32 = 8;
     /// `accept` and `accept4`
     pub const ACCEPT: u32 = 9;
+    /// One message of `recvmmsg` on a TCP or unix socket.
+    pub const READ_MESSAGE: u32 = 10;
+    /// One message of `sendmmsg` on a TCP or unix socket.
+    pub const WRITE_MESSAGE: u32 = 11;
     /// How many there are.
-    pub const COUNT: u32 = 10;
+    pub const COUNT: u32 = 12;
 }
 
 plain! {

@@ -199,6 +199,8 @@ impl Tier {
                 ("sys_exit_recvmmsg", calls::RECVMMSG),
                 ("sys_exit_sendmmsg", calls::SENDMMSG),
                 ("sys_exit_accept", calls::ACCEPT),
+                ("sys_exit_read_message", calls::READ_MESSAGE),
+                ("sys_exit_write_message", calls::WRITE_MESSAGE),
                 ("sys_exit_read_datagram", calls::READ_DATAGRAM),
                 ("sys_exit_write_datagram", calls::WRITE_DATAGRAM),
                 ("sys_exit_recvmmsg_datagrams", calls::READ_DATAGRAMS),
