@@ -61,6 +61,8 @@ entry!(fentry_unix_stream_read_actor(3: state) unix::begin_chunk(state, true));
 exit!(fexit_unix_stream_read_actor(4: result) unix::chunk(result as i64));
 entry!(fentry_unix_stream_splice_actor(3: state) unix::begin_chunk(state, false));
 exit!(fexit_unix_stream_splice_actor(4: result) unix::spliced(result as i64));
+entry!(fentry_unix_stream_sendpage(0: socket) unix::begin_page(socket));
+exit!(fexit_unix_stream_sendpage(5: result) unix::page(result as i64));
 entry!(fentry_unix_release(0: socket) unix::released(socket));
 
 entry!(fentry_udp_sendmsg(0: sock, 1: message) udp::begin_send::<true, true>(Sock(sock), message));

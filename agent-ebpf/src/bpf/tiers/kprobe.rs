@@ -60,6 +60,8 @@ entry!(kprobe_unix_stream_read_actor(3: state) unix::begin_chunk(state, true));
 exit!(kretprobe_unix_stream_read_actor(result) unix::chunk(result as i64));
 entry!(kprobe_unix_stream_splice_actor(3: state) unix::begin_chunk(state, false));
 exit!(kretprobe_unix_stream_splice_actor(result) unix::spliced(result as i64));
+entry!(kprobe_unix_stream_sendpage(0: socket) unix::begin_page(socket));
+exit!(kretprobe_unix_stream_sendpage(result) unix::page(result as i64));
 entry!(kprobe_unix_release(0: socket) unix::released(socket));
 
 entry!(kprobe_udp_sendmsg(0: sock, 1: message) udp::begin_send::<true, false>(Sock(sock), message));
