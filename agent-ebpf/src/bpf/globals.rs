@@ -224,6 +224,8 @@ pub struct Messages {
     pub sock: u64,
     /// Messages that moved, or bytes.
     pub count: u64,
+    /// Index of the next of these messages.
+    pub next: u64,
 }
 
 /// What the budget of a run that begins is made of.

@@ -69,6 +69,7 @@ pub const COMMON: &[&str] = &[
 /// function that is meant.
 pub const FUNCTIONS: &[(&str, usize)] = &[
     ("release_sock", 1),
+    ("security_sock_graft", 2),
     ("skb_consume_udp", 3),
     ("tcp_sendmsg", 3),
     ("udp_sendmsg", 3),
@@ -144,9 +145,9 @@ impl Tier {
         }
     }
 
-    /// Likewise, what the tier does without where the kernel has it not: the time at which a connection is accepted (kernels built without
-    /// security modules), IPv6 (it may be a module), splices of unix sockets
-    /// (those to them have a function of their own before Linux 6.5 only).
+    /// Likewise, what the tier does without where the kernel has it not: the time at which a connection is accepted (kernels
+    /// built without security modules), IPv6 (it may be a module), splices of unix sockets (those to them have a function of
+    /// their own before Linux 6.5 only).
     #[must_use]
     pub fn optional_hooks(self) -> &'static [&'static str] {
         match self {
@@ -207,6 +208,8 @@ impl Tier {
                 ("sys_exit_recvmmsg", calls::RECVMMSG),
                 ("sys_exit_sendmmsg", calls::SENDMMSG),
                 ("sys_exit_accept", calls::ACCEPT),
+                ("sys_exit_read_message", calls::READ_MESSAGE),
+                ("sys_exit_write_message", calls::WRITE_MESSAGE),
                 ("sys_exit_read_datagram", calls::READ_DATAGRAM),
                 ("sys_exit_write_datagram", calls::WRITE_DATAGRAM),
                 ("sys_exit_recvmmsg_datagrams", calls::READ_DATAGRAMS),

@@ -19,12 +19,12 @@ use crate::globals::{CALLS, Messages, Program, Scratch, count};
 use crate::kernel::{Sock, UDP, at, opaque, read_user, socket};
 use crate::pieces::{MSG_ERRQUEUE, MSG_PEEK, MSG_TRUNC, Pieces, number};
 use crate::registers::Call;
-use crate::segment::{MAX_RECORDS, RECORDS_A_MESSAGE, moved, wanted};
+use crate::segment::{MAX_RECORDS, moved, wanted};
 
 /// Messages of `sendmmsg` and `recvmmsg` that are followed.
-const MAX_MESSAGES: u64 = 4;
+const MAX_MESSAGES: u64 = 16;
 /// Messages whose lengths are added up, so that those that are followed can be placed.
-const MAX_COUNTED_MESSAGES: u64 = 8;
+const MAX_COUNTED_MESSAGES: u64 = 32;
 /// As above, of datagrams.
 const MAX_DATAGRAMS: u64 = 16;
 /// Offset of `msg_len` in it.
@@ -177,7 +177,7 @@ fn messages(context: &BtfTracePointContext, scratch: &mut Scratch, direction: u8
     if scratch.call.fourth & MSG_TRUNC != 0 {
         return;
     }
-    scratch.messages = Messages { sock: sock.0, count: result as u64 };
+    scratch.messages = Messages { sock: sock.0, count: result as u64, next: 0 };
     let mut i = 0;
     while i < MAX_COUNTED_MESSAGES {
         let scratch = scratch.again();
@@ -188,21 +188,39 @@ fn messages(context: &BtfTracePointContext, scratch: &mut Scratch, direction: u8
         scratch.behind += read_user::<u32>(at(header, MESSAGE_LENGTH)).unwrap_or(0);
         i = opaque(i) + 1;
     }
-    let mut i = 0;
-    while i < MAX_MESSAGES {
-        let scratch = scratch.again();
-        if i >= scratch.messages.count {
-            return;
-        }
-        message(scratch, direction, i);
-        i = opaque(i) + 1;
-    }
-    count(Counter::Pieces, scratch.again().behind as u64);
+    // Each is a run of a program of its own, which the verifier looks at once.
+    let index = if direction == READ { calls::READ_MESSAGE } else { calls::WRITE_MESSAGE };
+    // SAFETY: the table holds programs of this kind only. It returns only if the entry is missing.
+    unsafe { CALLS.tail_call(context, index) };
 }
 
-/// The message with index `i` moved.
+/// For each message of a `recvmmsg`.
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit_read_message(context: BtfTracePointContext) -> i32 {
+    message(&context, READ, calls::READ_MESSAGE);
+    0
+}
+
+/// For each message of a `sendmmsg`.
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit_write_message(context: BtfTracePointContext) -> i32 {
+    message(&context, WRITE, calls::WRITE_MESSAGE);
+    0
+}
+
+/// The next message moved; then goes on to the program for the one behind it, which is at `index`.
 #[inline(always)]
-fn message(scratch: &mut Scratch, direction: u8, i: u64) {
+fn message(context: &BtfTracePointContext, direction: u8, index: u32) {
+    let Some(scratch) = Scratch::of(Program::of(direction)) else { return };
+    let i = scratch.messages.next;
+    if i >= scratch.messages.count {
+        return;
+    }
+    if i >= MAX_MESSAGES {
+        count(Counter::Pieces, scratch.behind as u64);
+        return;
+    }
+    scratch.messages.next = i + 1;
     let header = scratch.call.second + i * MESSAGE_SIZE;
     let length = read_user::<u32>(at(header, MESSAGE_LENGTH)).unwrap_or(0);
     scratch.pieces = Pieces::of_message(header);
@@ -211,9 +229,11 @@ fn message(scratch: &mut Scratch, direction: u8, i: u64) {
     if length > 0 {
         let sock: Sock<false> = Sock(scratch.messages.sock);
         if let Found::Connection(entry) = wanted(sock, direction, length) {
-            moved::<RECORDS_A_MESSAGE, _>(scratch.again(), sock, entry, direction, length);
+            moved::<MAX_RECORDS, _>(scratch.again(), sock, entry, direction, length);
         }
     }
+    // SAFETY: the table holds programs of this kind only. It returns only if the entry is missing.
+    unsafe { CALLS.tail_call(context, index) };
 }
 
 /// Goes on to the program for datagrams.
