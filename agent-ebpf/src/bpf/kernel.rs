@@ -121,8 +121,7 @@ pub fn by_ring<const TYPED: bool>(sock: Sock<TYPED>, descriptor: u64) -> bool {
     if load::<u32>(at(task, offset!(task_flags))) & IO_WORKER != 0 {
         return true;
     }
-    load::<u64>(at(task, offset!(task_ring))) != 0
-        && socket(descriptor).is_none_or(|other| other.0 != sock.0)
+    load::<u64>(at(task, offset!(task_ring))) != 0 && socket(descriptor).is_none_or(|other| other.0 != sock.0)
 }
 
 /// A `struct sock`. `TYPED` says that the verifier knows it as that (an argument of a BTF tracepoint): its fields are then
