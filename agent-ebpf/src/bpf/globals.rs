@@ -173,7 +173,7 @@ pub struct Scratch {
     pub behind: u32,
     /// 1 while a program of the tiers that hook functions works here. The kernel may preempt those.
     pub busy: u32,
-    /// 1 if the thread is io_uring's worker and, on old kernels, none of the process's own: the connection's is meant.
+    /// The process whose bytes a thread of the kernel moves, 0 if the thread is one of its own process.
     pub borrowed: u32,
     /// A datagram's record, its fixed part.
     pub datagram: Datagram,

@@ -8,7 +8,7 @@ use remora_abi::record::{self, Close, Header, NO_ADDRESS, READ, ROLE_CLIENT, ROL
 
 use crate::connection;
 use crate::globals::{CONNECTIONS, LISTENERS};
-use crate::kernel::{Sock, TCP, kernel_own};
+use crate::kernel::{Mover, Sock, TCP};
 use crate::segment::{reserve, wake_flag};
 
 /// `TCP_ESTABLISHED` (include/net/tcp_states.h)
@@ -157,9 +157,12 @@ fn open_unseen(sock: Sock<false>, connection: &mut Connection) {
     // SAFETY: helpers without preconditions.
     let (who, now, task) =
         unsafe { (bpf_get_current_pid_tgid(), bpf_ktime_get_ns(), bpf_get_current_task()) };
-    if !kernel_own(task) {
-        connection::open(sock, connection, (who >> 32) as u32, now);
-    }
+    let process = match Mover::of(task) {
+        Mover::Itself => (who >> 32) as u32,
+        Mover::Borrower(process) => process,
+        Mover::Kernel => return,
+    };
+    connection::open(sock, connection, process, now);
 }
 
 /// The same of one that was over before its process closed it, and of its end.

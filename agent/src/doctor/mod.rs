@@ -49,7 +49,7 @@ pub fn examine() -> Report {
         tier,
         host: vec![kernel(), types(), privileges(), lockdown()],
         tiers: tiers.into_iter().map(|(_, finding)| finding).collect(),
-        processes: processes::survey(Path::new("/proc")),
+        processes: processes::survey(Path::new("/proc"), tier),
     }
 }
 

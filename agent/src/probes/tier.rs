@@ -227,6 +227,16 @@ impl Tier {
         }
     }
 
+    /// Whether it reads what a process moves through io_uring. The tracepoint tiers find the bytes by the arguments of a
+    /// system call, and io_uring has none.
+    #[must_use]
+    pub fn reads_io_uring(self) -> bool {
+        match self {
+            Tier::Fentry | Tier::Kprobe => true,
+            Tier::SocketTracepoint | Tier::SyscallTracepoint => false,
+        }
+    }
+
     /// Its name, as in the configuration.
     #[must_use]
     pub fn name(self) -> &'static str {
