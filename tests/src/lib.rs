@@ -10,6 +10,7 @@
 mod agent;
 mod collector;
 mod coverage;
+pub mod exchange;
 mod http;
 mod metrics;
 mod netns;

@@ -7,7 +7,6 @@
 //! another socket in its place, that socket's own sequence number has not moved by what the call returned, and the
 //! segment is counted as ambiguous instead of being told of the wrong connection.
 
-use aya_ebpf::helpers::generated::bpf_get_current_task;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use remora_abi::loss::Counter;
@@ -16,8 +15,8 @@ use remora_abi::record::{READ, WRITE};
 
 use crate::connection::Found;
 use crate::datagram::{self, MESSAGE_SIZE, Peer};
-use crate::globals::{CALLS, Messages, Program, Scratch, count, offset};
-use crate::kernel::{Sock, UDP, at, opaque, read, read_user};
+use crate::globals::{CALLS, Messages, Program, Scratch, count};
+use crate::kernel::{Sock, UDP, at, opaque, read_user, socket};
 use crate::pieces::{MSG_ERRQUEUE, MSG_PEEK, MSG_TRUNC, Pieces, number};
 use crate::registers::Call;
 use crate::segment::{MAX_RECORDS, moved, wanted};
@@ -64,36 +63,6 @@ pub fn sys_exit(context: BtfTracePointContext) -> i32 {
     // SAFETY: the table holds programs of this kind only. It returns only if the entry is missing.
     unsafe { CALLS.tail_call(&context, index) };
     0
-}
-
-/// The socket behind a descriptor of the current process, if it is one.
-#[inline(always)]
-fn socket(descriptor: u64) -> Option<Sock<false>> {
-    // SAFETY: a helper without preconditions.
-    let task = unsafe { bpf_get_current_task() };
-    let files: u64 = read(at(task, offset!(task_files)));
-    let table: u64 = read(at(files, offset!(files_table)));
-    let (size, array) = if offset!(table_files) == offset!(table_size) + 8 {
-        // They stand side by side.
-        let [size, array]: [u64; 2] = read(at(table, offset!(table_size)));
-        (size as u32, array)
-    } else {
-        (read(at(table, offset!(table_size))), read(at(table, offset!(table_files))))
-    };
-    let descriptor = descriptor as u32;
-    if descriptor >= size {
-        return None;
-    }
-    let file: u64 = read(array + descriptor as u64 * 8);
-    let inode: u64 = read(at(file, offset!(file_inode)));
-    let mode: u16 = read(at(inode, offset!(inode_mode)));
-    // S_ISSOCK
-    if mode & 0o170_000 != 0o140_000 {
-        return None;
-    }
-    let socket: u64 = read(at(file, offset!(file_private)));
-    let sock: u64 = read(at(socket, offset!(socket_sock)));
-    if sock == 0 { None } else { Some(Sock(sock)) }
 }
 
 /// The call that ends here and its result, put into the program's scratch.
