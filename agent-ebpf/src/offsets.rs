@@ -59,6 +59,7 @@ offsets! {
     task_process = "task_struct"."tgid",
     task_thread = "task_struct"."pid",
     task_parent = "task_struct"."real_parent",
+    files_count = "files_struct"."count",
     files_table = "files_struct"."fdt",
     table_size = "fdtable"."max_fds",
     table_files = "fdtable"."fd",
@@ -89,7 +90,7 @@ pub struct Settings {
 }
 
 plain! {
-    Offsets = 41 * 4,
+    Offsets = 42 * 4,
     Settings = 32,
 }
 const _: () = assert!(Offsets::FIELDS.len() * 4 == size_of::<Offsets>());

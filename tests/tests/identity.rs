@@ -108,7 +108,9 @@ impl<'a> Request<'a> {
 /// other threads are blocked in.
 fn no_span_has_anothers_bytes(tier: Tier) {
     let (net, place) = (Netns::new(), Place::new());
-    let agent = Agent::watch(&net).tier(tier).start();
+    // Each connection has a server of its own, of which metrics would be made.
+    let agent =
+        Agent::watch(&net).tier(tier).config("metrics: {cardinality_limit: 10, max_series: 100}\n").start();
     let seconds = seconds();
     let workload = net.program(built("identity"));
     let workload = workload.arg(place.path()).args([THREADS, &seconds.to_string()]).start();
@@ -117,7 +119,9 @@ fn no_span_has_anothers_bytes(tier: Tier) {
 
     let mut requests = BTreeMap::new();
     for line in finished.output.lines() {
-        let [class, client, server, target] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let [class, client, server, target] = line.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("{line}")
+        };
         let class = match class {
             "exact" => Class::Exact,
             "raced" => Class::Raced,

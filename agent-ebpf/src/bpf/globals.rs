@@ -73,6 +73,11 @@ pub static SENDERS: LruHashMap<u64, Sender> = LruHashMap::with_max_entries(4_096
 #[map]
 pub static BATCHES: LruHashMap<u64, Batch> = LruHashMap::with_max_entries(1_024, 0);
 
+/// The files that the system call is about in which a thread is, by the address of its `struct task_struct`: the first
+/// argument's and, of `splice`, the third's. Zeros where the descriptor tells, because nobody can change its meaning.
+#[map]
+pub static CALLED: LruHashMap<u64, [u64; 2]> = LruHashMap::with_max_entries(16_384, 0);
+
 /// What user space wants of a connection, at index `id % entries`; mapped into the agent's memory.
 #[map]
 pub static CONTROLS: Array<Control> = Array::with_max_entries(65_536, BPF_F_MMAPABLE);

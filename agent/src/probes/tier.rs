@@ -85,7 +85,7 @@ impl Tier {
             Tier::Fentry => &["fentry_tcp_sendmsg"],
             Tier::Kprobe => &["kprobe_tcp_sendmsg"],
             Tier::SocketTracepoint => &["sock_send_length", "sock_recv_length"],
-            Tier::SyscallTracepoint => &["sys_exit"],
+            Tier::SyscallTracepoint => &["sys_enter", "sys_exit"],
         }
     }
 

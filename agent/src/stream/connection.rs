@@ -6,7 +6,7 @@ use std::sync::Arc;
 use remora_abi::maps::{Control, MODE_FRAMES, MODE_HEADS, MODE_TURNS};
 use remora_abi::record::{
     AF_INET, AF_INET6, AMBIGUOUS, Close, END_OF_STREAM, OPEN_MIDSTREAM, Open, READ, ROLE_CLIENT, ROLE_SERVER,
-    RUN_START, Segment,
+    RUN_START, Segment, WRITE,
 };
 
 use super::Counters;
@@ -140,6 +140,9 @@ impl Connection {
             self.reorder.hold(*segment, payload);
             return;
         }
+        if segment.direction == WRITE && segment.flags & AMBIGUOUS == 0 {
+            self.release_before(segment.position, room);
+        }
         self.place(segment, payload, room);
         let waits = !matches!(self.stage, Stage::Unknown(_));
         self.release(if waits { segment.header.time } else { u64::MAX }, room);
@@ -149,6 +152,26 @@ impl Connection {
     /// yet has been seen up to its beginning.
     fn seen_written(&self) -> Option<u64> {
         self.written.or((!self.facts.midstream).then_some(0))
+    }
+
+    /// Goes on with segments whose cause was lost, as a write at `position` shows: they must not be taken for what that
+    /// write brought about.
+    fn release_before(&mut self, position: u64, room: &mut Room<'_>) {
+        while let Some((segment, payload)) = self.reorder.before(position) {
+            let seen = self.seen_written().unwrap_or(segment.other_position);
+            let lost = segment.other_position.saturating_sub(seen);
+            if lost > 0 {
+                let unit =
+                    Unit { process: segment.process, thread: segment.thread, goroutine: segment.goroutine };
+                let at = Moment { time: segment.header.time, unit };
+                self.written = Some(segment.other_position);
+                self.passed.add(false, lost);
+                self.gap(lost, room);
+                let chunk = Chunk { at, position: seen, length: lost, bytes: &[], run_start: false };
+                self.chunk(false, &chunk, room);
+            }
+            self.place(&segment, &payload, room);
+        }
     }
 
     /// Goes on with segments that need not wait any more.

@@ -51,9 +51,17 @@ impl Reorder {
         let (first, _) = self.held.front()?;
         let seen = written.is_none_or(|written| first.other_position <= written + 1);
         let late = now.saturating_sub(first.header.time) > PATIENCE;
-        if !seen && !late {
-            return None;
-        }
+        if seen || late { self.next() } else { None }
+    }
+
+    /// The next segment that does not wait for a write which begins at `position`: its cause stands before that and is not
+    /// going to come any more, for the writes of a stream are told in their order.
+    pub fn before(&mut self, position: u64) -> Option<(Segment, Vec<u8>)> {
+        let (first, _) = self.held.front()?;
+        if first.other_position > position { None } else { self.next() }
+    }
+
+    fn next(&mut self) -> Option<(Segment, Vec<u8>)> {
         let next = self.held.pop_front()?;
         self.bytes -= next.1.len();
         Some(next)
@@ -90,6 +98,16 @@ mod tests {
         assert_eq!(reorder.ready(Some(50), 6), None);
         assert_eq!(reorder.ready(Some(100), 6), Some((response, b"HTTP".to_vec())));
         assert!(reorder.is_empty());
+    }
+
+    #[test]
+    fn a_response_does_not_wait_for_the_next_request() {
+        let mut reorder = Reorder::default();
+        let response = read(100, 5);
+        reorder.hold(response, b"HTTP");
+        assert_eq!(reorder.before(50), None, "it may be what it waits for");
+        assert_eq!(reorder.before(100), Some((response, b"HTTP".to_vec())));
+        assert_eq!(reorder.before(200), None);
     }
 
     #[test]

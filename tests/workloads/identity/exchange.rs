@@ -225,10 +225,8 @@ impl End {
             let (fd, way) = self.next();
             let body = &body[sent.saturating_sub(head.len())..];
             let head = &head[sent.min(head.len())..];
-            let vectors = [head, body].map(|part| iovec {
-                iov_base: part.as_ptr().cast_mut().cast(),
-                iov_len: part.len(),
-            });
+            let vectors = [head, body]
+                .map(|part| iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() });
             // SAFETY: the vectors are those of live slices; the message points to them.
             let result = unsafe {
                 let mut message: libc::msghdr = std::mem::zeroed();
@@ -274,8 +272,8 @@ impl End {
     fn read(&mut self, buffer: &mut [u8]) -> usize {
         let (fd, way) = self.next();
         let (half, other) = buffer.split_at_mut(buffer.len() / 2);
-        let vectors = [half, other]
-            .map(|part| iovec { iov_base: part.as_mut_ptr().cast(), iov_len: part.len() });
+        let vectors =
+            [half, other].map(|part| iovec { iov_base: part.as_mut_ptr().cast(), iov_len: part.len() });
         // SAFETY: the vectors are those of live slices, one behind the other; the message points to them.
         let result = unsafe {
             let mut message: libc::msghdr = std::mem::zeroed();

@@ -106,7 +106,8 @@ pub fn write(common: &Common, random: &mut Random) {
     let number = a_ends.client.fd;
     let kept = duplicate(number);
     std::thread::scope(|scope| {
-        let writer = blocked(scope, number, || ask(&mut End::first(number, kept).vectored(), &a, 1, MORE_THAN_FITS));
+        let writer =
+            blocked(scope, number, || ask(&mut End::first(number, kept).vectored(), &a, 1, MORE_THAN_FITS));
         take(number, &mut b_ends.client, random);
         common.note(&exchange(&b, 1, &mut b_ends.client, &mut b_ends.server, Class::Exact));
         assert!(answer(&mut a_ends.server));

@@ -1,11 +1,13 @@
 //! Tier `syscall-tracepoint`: the exit of the system calls that can move bytes on a socket.
 //!
-//! One hook, the BTF tracepoint at the exit of all system calls (since Linux 5.5: the verifier knows the saved registers'
-//! type, so that a look at them costs no helper), which goes on to the program for the call. At a call's
-//! exit the saved user registers still hold the arguments beside the result, so no hook at its entry and no map between
-//! the two is needed. The socket is looked up by the descriptor after the call; if another thread has meanwhile put
-//! another socket in its place, that socket's own sequence number has not moved by what the call returned, and the
-//! segment is counted as ambiguous instead of being told of the wrong connection.
+//! The work is done by one hook, the BTF tracepoint at the exit of all system calls (since Linux 5.5: the verifier knows the
+//! saved registers' type, so that a look at them costs no helper), which goes on to the program for the call. At a call's
+//! exit the saved user registers still hold the arguments beside the result, so nothing of them is kept from its entry.
+//!
+//! What a descriptor means is another matter: while a call lasts, another thread may let the number mean another socket, and
+//! what the call moved would be told of that. (TCP's sequence numbers show it unless the other socket has just moved as
+//! many bytes; a unix socket has none.) So where a process's descriptors are shared by threads, a second hook remembers at
+//! a call's entry which file it is about.
 
 use aya_ebpf::helpers::generated::bpf_get_current_task;
 use aya_ebpf::macros::btf_tracepoint;
@@ -16,7 +18,7 @@ use remora_abi::record::{READ, WRITE};
 
 use crate::connection::Found;
 use crate::datagram::{self, MESSAGE_SIZE, Peer};
-use crate::globals::{CALLS, Messages, Program, Scratch, count, offset};
+use crate::globals::{CALLED, CALLS, Messages, Program, Scratch, count, offset};
 use crate::kernel::{Sock, UDP, at, opaque, read, read_user};
 use crate::pieces::{MSG_ERRQUEUE, MSG_PEEK, MSG_TRUNC, Pieces, number};
 use crate::registers::Call;
@@ -30,8 +32,64 @@ const MAX_COUNTED_MESSAGES: u64 = 8;
 const RECORDS_A_MESSAGE: u64 = 5;
 /// As above, of datagrams.
 const MAX_DATAGRAMS: u64 = 16;
+/// Where [`CALLED`] has the file of a call's first argument.
+const FIRST: usize = 0;
+/// Where it has that of the third.
+const THIRD: usize = 1;
 /// Offset of `msg_len` in it.
 const MESSAGE_LENGTH: u32 = 56;
+
+/// The program for a call; `None` if it moves no bytes on sockets.
+#[inline(always)]
+fn program_of(number: i64) -> Option<u32> {
+    match number {
+        number::READ | number::READV | number::PREADV2 | number::RECVFROM | number::RECVMSG => {
+            Some(calls::READ)
+        }
+        number::WRITE
+        | number::WRITEV
+        | number::PWRITEV2
+        | number::SENDTO
+        | number::SENDMSG
+        | number::SENDFILE => Some(calls::WRITE),
+        number::SPLICE => Some(calls::SPLICE),
+        number::RECVMMSG => Some(calls::RECVMMSG),
+        number::SENDMMSG => Some(calls::SENDMMSG),
+        _ => None,
+    }
+}
+
+/// `trace_sys_enter(struct pt_regs *regs, long id)` (include/trace/events/syscalls.h)
+#[btf_tracepoint(function = "sys_enter")]
+pub fn sys_enter(context: BtfTracePointContext) -> i32 {
+    let Some(program) = program_of(context.arg(1)) else { return 0 };
+    // SAFETY: a helper without preconditions.
+    let task = unsafe { bpf_get_current_task() };
+    let table: u64 = read(at(task, offset!(task_files)));
+    // Nobody else can change it meanwhile if nobody else has it.
+    let alone = read::<u32>(at(table, offset!(files_count))) == 1;
+    let known = CALLED.get_ptr_mut(task);
+    if alone && known.is_none() {
+        return 0;
+    }
+    let mut called = [0; 2];
+    if !alone {
+        let (first, third) = Call::descriptors(context.arg(0));
+        called[FIRST] = file(first);
+        if program == calls::SPLICE {
+            called[THIRD] = file(third);
+        }
+    }
+    match known {
+        // SAFETY: a live element of the map, which only this thread uses.
+        Some(known) => unsafe { *known = called },
+        None => {
+            // A table that forgets never refuses.
+            let _ = CALLED.insert(task, called, 0);
+        }
+    }
+    0
+}
 
 /// `trace_sys_exit(struct pt_regs *regs, long ret)` (include/trace/events/syscalls.h)
 #[btf_tracepoint(function = "sys_exit")]
@@ -48,27 +106,15 @@ pub fn sys_exit(context: BtfTracePointContext) -> i32 {
         }
         return 0;
     }
-    let index = match number {
-        number::READ | number::READV | number::PREADV2 | number::RECVFROM | number::RECVMSG => calls::READ,
-        number::WRITE
-        | number::WRITEV
-        | number::PWRITEV2
-        | number::SENDTO
-        | number::SENDMSG
-        | number::SENDFILE => calls::WRITE,
-        number::SPLICE => calls::SPLICE,
-        number::RECVMMSG => calls::RECVMMSG,
-        number::SENDMMSG => calls::SENDMMSG,
-        _ => return 0,
-    };
+    let Some(index) = program_of(number) else { return 0 };
     // SAFETY: the table holds programs of this kind only. It returns only if the entry is missing.
     unsafe { CALLS.tail_call(&context, index) };
     0
 }
 
-/// The socket behind a descriptor of the current process, if it is one.
+/// The file behind a descriptor of the current process, 0 if there is none.
 #[inline(always)]
-fn socket(descriptor: u64) -> Option<Sock<false>> {
+fn file(descriptor: u64) -> u64 {
     // SAFETY: a helper without preconditions.
     let task = unsafe { bpf_get_current_task() };
     let files: u64 = read(at(task, offset!(task_files)));
@@ -82,9 +128,22 @@ fn socket(descriptor: u64) -> Option<Sock<false>> {
     };
     let descriptor = descriptor as u32;
     if descriptor >= size {
-        return None;
+        return 0;
     }
-    let file: u64 = read(array + descriptor as u64 * 8);
+    read(array + descriptor as u64 * 8)
+}
+
+/// The socket that the call is about, by its argument with that place in [`CALLED`], if it is one.
+#[inline(always)]
+fn socket(place: usize, descriptor: u64) -> Option<Sock<false>> {
+    // SAFETY: a helper without preconditions.
+    let task = unsafe { bpf_get_current_task() };
+    let file = match CALLED.get_ptr(task) {
+        // SAFETY: a live element of the map, which only this thread uses. The file lives, too: the call's own reference is
+        // given back, but what that leads to is done behind this hook.
+        Some(called) if unsafe { (*called)[place] } != 0 => unsafe { (*called)[place] },
+        _ => file(descriptor),
+    };
     let inode: u64 = read(at(file, offset!(file_inode)));
     let mode: u16 = read(at(inode, offset!(inode_mode)));
     // S_ISSOCK
@@ -117,7 +176,7 @@ pub fn sys_exit_read(context: BtfTracePointContext) -> i32 {
     if flags & (MSG_PEEK | MSG_ERRQUEUE) != 0 {
         return 0;
     }
-    let Some(sock) = socket(scratch.call.first) else { return 0 };
+    let Some(sock) = socket(FIRST, scratch.call.first) else { return 0 };
     let entry = match wanted(sock, READ, result as u32) {
         Found::Connection(entry) => entry,
         Found::Datagrams if result > 0 => return go_on(&context, scratch, sock, calls::READ_DATAGRAM),
@@ -135,7 +194,7 @@ pub fn sys_exit_write(context: BtfTracePointContext) -> i32 {
     if result == 0 {
         return 0;
     }
-    let Some(sock) = socket(scratch.call.first) else { return 0 };
+    let Some(sock) = socket(FIRST, scratch.call.first) else { return 0 };
     let entry = match wanted(sock, WRITE, result as u32) {
         Found::Connection(entry) => entry,
         Found::Datagrams => return go_on(&context, scratch, sock, calls::WRITE_DATAGRAM),
@@ -151,10 +210,10 @@ pub fn sys_exit_write(context: BtfTracePointContext) -> i32 {
 pub fn sys_exit_splice(context: BtfTracePointContext) -> i32 {
     let Some((scratch, result)) = ended(&context, Program::Read) else { return 0 };
     scratch.pieces = Pieces::UNREACHABLE;
-    let (sock, direction) = match socket(scratch.call.first) {
+    let (sock, direction) = match socket(FIRST, scratch.call.first) {
         Some(sock) => (sock, READ),
         None if result == 0 => return 0,
-        None => match socket(scratch.call.third) {
+        None => match socket(THIRD, scratch.call.third) {
             Some(sock) => (sock, WRITE),
             None => return 0,
         },
@@ -186,7 +245,7 @@ pub fn sys_exit_sendmmsg(context: BtfTracePointContext) -> i32 {
 /// `result` messages of the `struct mmsghdr` array moved.
 #[inline(always)]
 fn messages(context: &BtfTracePointContext, scratch: &mut Scratch, direction: u8, result: i64) {
-    let Some(sock) = socket(scratch.call.first) else { return };
+    let Some(sock) = socket(FIRST, scratch.call.first) else { return };
     if sock.protocol() == UDP {
         go_on(
             context,
