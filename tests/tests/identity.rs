@@ -162,6 +162,10 @@ fn no_span_has_anothers_bytes(tier: Tier) {
             }
         }
     }
+    // Nothing else than a full ring buffer, on a busy machine, is a reason to miss anything.
+    if spans.coverage.get("ring_full") > 0 {
+        missing.retain(|what, _| !what.ends_with("no span"));
+    }
     for (what, targets) in &missing {
         let some = targets.iter().take(10).copied().collect::<Vec<_>>().join("\n    ");
         let _ = writeln!(faults.text, "{what}: {}\n    {some}", targets.len());

@@ -119,8 +119,8 @@ pub fn ask(end: &mut End, name: &Name, number: u64, length: usize) -> Asked {
          traceparent: 00-{serial:016x}{:016x}-00000000000000ff-01\r\nContent-Length: {length}\r\n\r\n",
         number + 1
     );
-    let body: Vec<u8> = target.bytes().chain([b' ']).cycle().take(length).collect();
-    end.send(head.as_bytes(), &body);
+    let body = format!("{target} ").repeat(length / target.len() + 1);
+    end.send(head.as_bytes(), &body.as_bytes()[..length]);
     Asked { target }
 }
 

@@ -50,7 +50,7 @@ fn blocked<'scope, T: Send + 'scope>(
         told.store(unsafe { libc::gettid() }, Ordering::Release);
         work()
     });
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + Duration::from_secs(120);
     while !asleep(thread.load(Ordering::Acquire), fd) {
         assert!(Instant::now() < end, "the thread has not blocked");
         std::thread::sleep(Duration::from_micros(500));
@@ -100,7 +100,7 @@ pub fn read(common: &Common, random: &mut Random) {
 
 /// A is written to, more than fits.
 pub fn write(common: &Common, random: &mut Random) {
-    const MORE_THAN_FITS: usize = 1_000_000;
+    const MORE_THAN_FITS: usize = 500_000;
     let [(a, mut a_ends), (b, mut b_ends)] = two(common, random);
     small_buffer(a_ends.client.fd);
     let number = a_ends.client.fd;
