@@ -154,10 +154,9 @@ pub struct Close {
     pub header: Header,
     /// The connection.
     pub connection: u64,
-    /// How far this end had read: bytes beyond the last segment were moved where no hook sees it. One more if the peer's
-    /// end of stream was read too.
+    /// How far this end had read: bytes beyond the last segment were moved where no hook sees it.
     pub read_position: u64,
-    /// How far this end had written; one more if it ended its stream.
+    /// How far this end had written.
     pub write_position: u64,
     /// `sk_err`: 0 for an orderly end, `ECONNRESET` and the like otherwise.
     pub error: u32,

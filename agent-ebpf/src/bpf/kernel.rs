@@ -1,6 +1,10 @@
 //! Reading kernel memory by resolved offsets.
 
-use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user, bpf_skc_to_tcp_sock};
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read, bpf_probe_read_kernel,
+    bpf_probe_read_user, bpf_skc_to_tcp_sock,
+};
+use remora_abi::offsets::MISSING;
 
 use crate::globals::offset;
 
@@ -34,6 +38,18 @@ pub fn read_user<T: Copy>(address: u64) -> Option<T> {
     }
 }
 
+/// The value at an address of the current process or of the kernel, whichever it is (the two do not overlap where Remora
+/// runs); `None` if it cannot be read.
+#[inline(always)]
+pub fn read_any<T: Copy>(address: u64) -> Option<T> {
+    let mut value = core::mem::MaybeUninit::<T>::zeroed();
+    // SAFETY: the destination is ours and of that size; `T` is made of integers here.
+    unsafe {
+        let failed = bpf_probe_read(value.as_mut_ptr().cast(), size_of::<T>() as u32, address as *const _);
+        if failed != 0 { None } else { Some(value.assume_init()) }
+    }
+}
+
 /// The address `base + offset`.
 #[inline(always)]
 pub fn at(base: u64, offset: u32) -> u64 {
@@ -49,6 +65,68 @@ pub const STREAM: u16 = 1;
 /// `SOCK_DGRAM`
 pub const DATAGRAM: u16 = 2;
 
+/// The file behind a descriptor of the current process, 0 if there is none.
+#[inline(always)]
+pub fn file(descriptor: u64) -> u64 {
+    // SAFETY: a helper without preconditions.
+    let task = unsafe { bpf_get_current_task() };
+    let files: u64 = read(at(task, offset!(task_files)));
+    let table: u64 = read(at(files, offset!(files_table)));
+    let (size, array) = if offset!(table_files) == offset!(table_size) + 8 {
+        // They stand side by side.
+        let [size, array]: [u64; 2] = read(at(table, offset!(table_size)));
+        (size as u32, array)
+    } else {
+        (read(at(table, offset!(table_size))), read(at(table, offset!(table_files))))
+    };
+    let descriptor = descriptor as u32;
+    if descriptor >= size { 0 } else { read(array + descriptor as u64 * 8) }
+}
+
+/// The socket that a file is, if it is one.
+#[inline(always)]
+pub fn socket_of(file: u64) -> Option<Sock<false>> {
+    let inode: u64 = read(at(file, offset!(file_inode)));
+    let mode: u16 = read(at(inode, offset!(inode_mode)));
+    // S_ISSOCK
+    if mode & 0o170_000 != 0o140_000 {
+        return None;
+    }
+    let socket: u64 = read(at(file, offset!(file_private)));
+    let sock: u64 = read(at(socket, offset!(socket_sock)));
+    if sock == 0 { None } else { Some(Sock(sock)) }
+}
+
+/// `PF_IO_WORKER` (include/linux/sched.h)
+pub const IO_WORKER: u32 = 0x0000_0010;
+/// `PF_KTHREAD`
+pub const KERNEL_THREAD: u32 = 0x0020_0000;
+
+/// Whether the bytes that a task moves are the kernel's own: kernel threads (NFS, Ceph) move those, io_uring's workers a
+/// process's.
+#[inline(always)]
+pub fn kernel_own(task: u64) -> bool {
+    let flags: u32 = read(at(task, offset!(task_flags)));
+    flags & (KERNEL_THREAD | IO_WORKER) == KERNEL_THREAD
+}
+
+/// Whether io_uring may be what moves bytes on the socket just now, and not the system call that the thread is in, though that
+/// has `descriptor` for its first argument: the workers have registers of the call that made them, and what a thread has in
+/// its ring is also finished on its way back from any other call. Since Linux 5.12, which made the workers threads of the process.
+#[inline(always)]
+pub fn by_ring<const TYPED: bool>(sock: Sock<TYPED>, descriptor: u64) -> bool {
+    if offset!(task_ring) == MISSING {
+        return false;
+    }
+    // SAFETY: a helper without preconditions.
+    let task = unsafe { bpf_get_current_task_btf() } as u64;
+    if load::<u32>(at(task, offset!(task_flags))) & IO_WORKER != 0 {
+        return true;
+    }
+    load::<u64>(at(task, offset!(task_ring))) != 0
+        && socket_of(file(descriptor)).is_none_or(|other| other.0 != sock.0)
+}
+
 /// A `struct sock`. `TYPED` says that the verifier knows it as that (an argument of a BTF tracepoint): its fields are then
 /// loaded like any memory, a fault gives zeros, and no helper is called.
 #[derive(Clone, Copy)]
@@ -63,13 +141,13 @@ impl<const TYPED: bool> Sock<TYPED> {
 
     /// A field of `struct tcp_sock`.
     #[inline(always)]
-    fn tcp(self, offset: u32) -> u32 {
+    fn tcp<T: Copy + Default>(self, offset: u32) -> T {
         if !TYPED {
             return read(at(self.0, offset));
         }
         // SAFETY: the verifier knows that it is a socket; what is none of TCP's gives null.
         let tcp = unsafe { bpf_skc_to_tcp_sock(self.0 as *mut _) };
-        if tcp.is_null() { 0 } else { load(at(tcp as u64, offset)) }
+        if tcp.is_null() { T::default() } else { load(at(tcp as u64, offset)) }
     }
 
     /// `AF_INET` and so on; and remote port in network order (low half) and local port in host order (high half), 0 on a
@@ -120,10 +198,24 @@ impl<const TYPED: bool> Sock<TYPED> {
         self.tcp(offset!(tcp_copied))
     }
 
+    /// Sequence number of the next byte that the peer will send, as far as TCP has its bytes in order; an end of stream that has
+    /// arrived counts.
+    #[inline(always)]
+    pub fn received(self) -> u32 {
+        self.tcp(offset!(tcp_received))
+    }
+
     /// Sequence number of the next byte that the process will write.
     #[inline(always)]
     pub fn written(self) -> u32 {
         self.tcp(offset!(tcp_written))
+    }
+
+    /// Whether a protocol lies between the process and TCP (an "upper layer protocol": kernel TLS), so that what a call moves
+    /// is not what TCP carries.
+    #[inline(always)]
+    pub fn layered(self) -> bool {
+        self.tcp::<u64>(offset!(tcp_layer)) != 0
     }
 
     /// `sk_err`
@@ -135,7 +227,7 @@ impl<const TYPED: bool> Sock<TYPED> {
     /// The smoothed round trip time, microseconds. (The kernel keeps eight times that.)
     #[inline(always)]
     pub fn round_trip(self) -> u32 {
-        self.tcp(offset!(tcp_round_trip)) >> 3
+        self.tcp::<u32>(offset!(tcp_round_trip)) >> 3
     }
 
     /// Segments that TCP sent again.

@@ -1,13 +1,14 @@
 //! The life of TCP connections, from tracepoints that every tier shares.
 
-use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
+use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_ktime_get_ns};
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
+use remora_abi::maps::{Connection, Stream};
 use remora_abi::record::{self, Close, Header, ROLE_CLIENT, ROLE_SERVER};
 
 use crate::connection;
 use crate::globals::CONNECTIONS;
-use crate::kernel::{Sock, TCP};
+use crate::kernel::{Sock, TCP, kernel_own};
 use crate::segment::{reserve, wake_flag};
 
 /// `TCP_ESTABLISHED` (include/net/tcp_states.h)
@@ -16,8 +17,20 @@ const ESTABLISHED: i32 = 1;
 const SYN_SENT: i32 = 2;
 /// `TCP_SYN_RECV`
 const SYN_RECV: i32 = 3;
+/// `TCP_FIN_WAIT1`
+const FIN_WAIT1: i32 = 4;
+/// `TCP_FIN_WAIT2`
+const FIN_WAIT2: i32 = 5;
+/// `TCP_TIME_WAIT`
+const TIME_WAIT: i32 = 6;
 /// `TCP_CLOSE`
 const CLOSE: i32 = 7;
+/// `TCP_CLOSE_WAIT`
+const CLOSE_WAIT: i32 = 8;
+/// `TCP_LAST_ACK`
+const LAST_ACK: i32 = 9;
+/// `TCP_CLOSING`
+const CLOSING: i32 = 11;
 
 /// `trace_inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
@@ -29,18 +42,44 @@ pub fn inet_sock_set_state(context: RawTracePointContext) -> i32 {
         (_, SYN_SENT) if sock.protocol() == TCP => connection::connecting(sock),
         (SYN_SENT, ESTABLISHED) if sock.protocol() == TCP => connection::established(sock, ROLE_CLIENT),
         (SYN_RECV, ESTABLISHED) if sock.protocol() == TCP => connection::established(sock, ROLE_SERVER),
-        (_, CLOSE) => closed(sock),
+        (_, FIN_WAIT1 | LAST_ACK) => {
+            if let Some(connection) = CONNECTIONS.get_ptr_mut(sock.0) {
+                // SAFETY: a live element of the map.
+                reveal(sock, unsafe { &mut *connection }, old);
+            }
+        }
+        (_, CLOSE) => closed(sock, old),
         _ => {}
     }
     0
 }
 
+/// The sequence number behind a stream counts its FIN, if that has passed unseen; its position does not.
+#[inline(always)]
+fn pass_end(stream: &mut Stream, sequence: u32, ended: bool) {
+    if ended && sequence != stream.sequence {
+        stream.sequence = stream.sequence.wrapping_add(1);
+    }
+}
+
+/// A connection comes from state `old` to its end.
+#[inline(always)]
+fn closed(sock: Sock<false>, old: i32) {
+    let Some(connection) = CONNECTIONS.get_ptr_mut(sock.0) else { return };
+    // SAFETY: a live element of the map.
+    let connection = unsafe { &mut *connection };
+    let copied = sock.copied();
+    // The peer's FIN has been read if nothing is left behind what was read.
+    let peer_ended = matches!(old, CLOSE_WAIT | LAST_ACK | CLOSING) && copied == sock.received();
+    pass_end(&mut connection.read, copied, peer_ended);
+    let ended = matches!(old, FIN_WAIT1 | FIN_WAIT2 | TIME_WAIT | LAST_ACK | CLOSING);
+    pass_end(&mut connection.write, sock.written(), ended);
+    tell_close(sock, connection);
+}
+
 /// Tells user space of the end. The entry stays: bytes that arrived before may still be read.
 #[inline(always)]
-fn closed(sock: Sock<false>) {
-    let Some(connection) = CONNECTIONS.get_ptr(sock.0) else { return };
-    // SAFETY: a live element of the map.
-    let connection = unsafe { &*connection };
+fn tell_close(sock: Sock<false>, connection: &Connection) {
     if connection.opened == 0 || connection.ignored != 0 {
         return;
     }
@@ -64,11 +103,41 @@ fn closed(sock: Sock<false>) {
     entry.submit(wake_flag(size_of::<Close>() as u64));
 }
 
+/// The process closes a connection that is in state `old`. If no hook has seen a byte of it and it carried some, all of them
+/// moved by ways that this tier has no hook for (io_uring): user space learns of it here, where the process is known.
+#[inline(always)]
+fn reveal(sock: Sock<false>, connection: &mut Connection, old: i32) {
+    if connection.opened != 0 || connection.ignored != 0 {
+        return;
+    }
+    let copied = sock.copied();
+    // The peer's FIN is no byte.
+    let ended = old == CLOSE_WAIT && copied == sock.received();
+    let read = copied.wrapping_sub(connection.read.sequence).saturating_sub(ended as u32);
+    if read == 0 && sock.written() == connection.write.sequence {
+        return;
+    }
+    // SAFETY: helpers without preconditions.
+    let (who, now, task) =
+        unsafe { (bpf_get_current_pid_tgid(), bpf_ktime_get_ns(), bpf_get_current_task()) };
+    if !kernel_own(task) {
+        connection::open(sock, connection, (who >> 32) as u32, now);
+    }
+}
+
 /// `trace_tcp_destroy_sock(struct sock *sk)`: neither the kernel nor a process holds the socket any more.
 #[raw_tracepoint(tracepoint = "tcp_destroy_sock")]
 pub fn tcp_destroy_sock(context: RawTracePointContext) -> i32 {
-    let sock: u64 = context.arg(0);
+    let sock: Sock<false> = Sock(context.arg(0));
     // Not there: a connection that never carried a byte, or a listener.
-    let _ = CONNECTIONS.remove(sock);
+    let Some(connection) = CONNECTIONS.get_ptr_mut(sock.0) else { return 0 };
+    // SAFETY: a live element of the map.
+    let connection = unsafe { &mut *connection };
+    if connection.opened == 0 {
+        // It was closed by a reset, which is no process's doing; but its end is.
+        reveal(sock, connection, CLOSE);
+        tell_close(sock, connection);
+    }
+    let _ = CONNECTIONS.remove(sock.0);
     0
 }

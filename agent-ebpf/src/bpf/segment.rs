@@ -127,21 +127,40 @@ fn control(id: u64) -> Control {
     Control { connection: 0, read_quiet_until: 0, write_quiet_until: 0, mode: MODE_UNKNOWN, budget: 0 }
 }
 
-/// Places the bytes that moved in their stream: sets the segment's position, sequence and perhaps [`AMBIGUOUS`].
+/// Places the bytes that moved in their stream: sets the segment's position, sequence, perhaps [`AMBIGUOUS`], and where a
+/// layer above TCP changes the bytes, their number. False if nothing moved that can be told.
 #[inline(always)]
-fn place<const TYPED: bool>(scratch: &mut Scratch, stream: &mut Stream, sock: Sock<TYPED>, tcp: bool) {
-    let bytes = scratch.segment.length;
+fn place<const TYPED: bool>(
+    scratch: &mut Scratch,
+    stream: &mut Stream,
+    sock: Sock<TYPED>,
+    tcp: bool,
+) -> bool {
+    let mut bytes = scratch.segment.length;
     if !tcp {
         scratch.segment.position = stream.position;
         stream.position += bytes as u64;
-        return;
+        return true;
     }
     let reading = scratch.segment.direction == READ;
     let sequence = (if reading { sock.copied() } else { sock.written() }).wrapping_sub(scratch.behind);
     let mut moved = sequence.wrapping_sub(stream.sequence);
-    if reading && moved == bytes.wrapping_add(1) && peer_closed(sock) {
-        // The FIN takes a sequence number of its own and is consumed together with the last bytes.
-        moved = bytes;
+    if moved != bytes {
+        if reading && moved != 0 && scratch.behind == 0 && peer_closed(sock.state()) && sequence == sock.received() {
+            // The FIN takes a sequence number of its own and is consumed together with the last bytes.
+            moved -= 1;
+        }
+        if bytes != 0 && sock.layered() {
+            // The call's result is the length of the plain text, which must not be put where TCP carries the records of it.
+            // (At a call that makes or needs no new record nothing moves.)
+            if moved == 0 {
+                stream.sequence = sequence;
+                return false;
+            }
+            bytes = moved;
+            scratch.segment.length = moved;
+            scratch.segment.flags |= UNREACHABLE;
+        }
     }
     scratch.segment.sequence = sequence;
     // In a mode in which the rest of a run is not told, any number may have passed.
@@ -155,12 +174,13 @@ fn place<const TYPED: bool>(scratch: &mut Scratch, stream: &mut Stream, sock: So
         scratch.segment.position = stream.position;
         scratch.segment.flags |= AMBIGUOUS;
     }
+    true
 }
 
 /// Whether the peer's FIN has arrived: TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK or CLOSING (include/net/tcp_states.h).
 #[inline(always)]
-fn peer_closed<const TYPED: bool>(sock: Sock<TYPED>) -> bool {
-    matches!(sock.state(), 6..=9 | 11)
+pub fn peer_closed(state: u8) -> bool {
+    matches!(state, 6..=9 | 11)
 }
 
 /// Decides what may be copied of the run that begins, in a mode other than [`MODE_FRAMES`].
@@ -199,20 +219,33 @@ pub fn wanted<const TYPED: bool>(sock: Sock<TYPED>, direction: u8, bytes: u32) -
     let Found::Connection(entry) = found else { return found };
     // SAFETY: a live element of the map; torn reads are of no consequence.
     let connection = unsafe { &mut *entry };
-    if let Some(control) = CONTROLS.get(Control::index(connection.id, setting!(controls)))
-        && control.connection == connection.id
-        && (control.mode == MODE_OFF
-            || control.mode == MODE_TURNS && bytes != 0 && goes_on(connection, direction))
-    {
+    if only_counted(connection, direction, bytes) {
         if connection.ports == 0 {
             // TCP's sequence numbers tell of them with the next segment; here nothing else would.
-            let stream = if direction == READ { &mut connection.read } else { &mut connection.write };
-            stream.position += bytes as u64;
+            stream(connection, direction).position += bytes as u64;
         }
-        moved_bytes(bytes);
         return Found::Nothing;
     }
     found
+}
+
+/// Whether no more is wanted of `bytes` bytes that have moved than that they are counted, which is done then.
+#[inline(always)]
+pub fn only_counted(connection: &Connection, direction: u8, bytes: u32) -> bool {
+    let Some(control) = CONTROLS.get(Control::index(connection.id, setting!(controls))) else { return false };
+    let counted = control.connection == connection.id
+        && (control.mode == MODE_OFF
+            || control.mode == MODE_TURNS && bytes != 0 && goes_on(connection, direction));
+    if counted {
+        moved_bytes(bytes);
+    }
+    counted
+}
+
+/// The connection's stream of that direction.
+#[inline(always)]
+pub fn stream(connection: &mut Connection, direction: u8) -> &mut Stream {
+    if direction == READ { &mut connection.read } else { &mut connection.write }
 }
 
 /// Whether bytes in this direction belong to the run that has begun.
@@ -251,7 +284,8 @@ fn observe<const TYPED: bool>(
 ) -> bool {
     // SAFETY: helpers without preconditions.
     let (now, who) = unsafe { (bpf_ktime_get_ns(), bpf_get_current_pid_tgid()) };
-    let process = (who >> 32) as u32;
+    let borrowed = scratch.borrowed != 0 && connection.process != 0;
+    let process = if borrowed { connection.process } else { (who >> 32) as u32 };
     let generation = GENERATION.get(0).copied().unwrap_or(0);
     if connection.process != process || connection.generation != generation {
         let mut goid_offset = 0;
@@ -313,7 +347,9 @@ fn observe<const TYPED: bool>(
     } else {
         (&mut connection.write, &connection.read, scratch.control.write_quiet_until)
     };
-    place(scratch, stream, sock, tcp);
+    if !place(scratch, stream, sock, tcp) {
+        return false;
+    }
     let scratch = scratch.again();
     if last == NO_DIRECTION || last & 1 != direction {
         scratch.segment.flags |= RUN_START;
@@ -349,12 +385,12 @@ fn observe<const TYPED: bool>(
         scratch.segment.flags |= END_OF_STREAM;
     } else if scratch.segment.flags & AMBIGUOUS != 0 {
         count(Counter::Ambiguous, 1);
-    } else if scratch.segment.position + bytes as u64 <= quiet_until {
-        count(Counter::OverBudget, bytes as u64);
+    } else if scratch.segment.position + scratch.segment.length as u64 <= quiet_until {
+        count(Counter::OverBudget, scratch.segment.length as u64);
         return false;
     } else if scratch.control.mode == MODE_TURNS {
         scratch.cursor.budget = 0;
-    } else if !scratch.pieces.reachable() {
+    } else if !scratch.pieces.reachable() || scratch.segment.flags & UNREACHABLE != 0 {
         count(Counter::Unreachable, 1);
         scratch.segment.flags |= UNREACHABLE;
     } else {
@@ -412,9 +448,7 @@ fn next_piece(scratch: &mut Scratch) -> bool {
     if next >= MAX_PIECES || next as u64 >= scratch.pieces.count {
         return false;
     }
-    let Some([base, length]) = read_user::<[u64; 2]>(scratch.pieces.vector + next as u64 * 16) else {
-        return false;
-    };
+    let Some([base, length]) = scratch.pieces.entry(next as u64) else { return false };
     let left = scratch.cursor.left;
     scratch.cursor.next = next + 1;
     scratch.cursor.address = base;

@@ -69,6 +69,7 @@ fn try_tier(tier: Tier) -> Finding {
     let what = format!("tier {tier}");
     match probes::attach(&settings) {
         Ok(probes) => {
+            tracing::debug!(programs = ?probes.programs(), "{what}");
             let largest = probes.programs().into_iter().filter_map(|(_, verified)| verified).max();
             let size =
                 largest.map_or(String::new(), |n| format!(", largest program {n} verified instructions"));

@@ -69,8 +69,8 @@ pub struct Connection {
     written: Option<u64>,
     /// What passed, and what of it has been told.
     passed: Passed,
-    /// The end of the stream that this end reads was read, too.
-    read_to_end: bool,
+    /// At least one byte of it was captured, or that none was has been counted.
+    captured: bool,
     reorder: Reorder,
     control: Control,
     /// Who moved bytes last, and when.
@@ -121,7 +121,7 @@ impl Connection {
             read: None,
             written: None,
             passed: Passed::new(open.header.time, open.established),
-            read_to_end: false,
+            captured: false,
             reorder: Reorder::default(),
             control: Control { connection: open.connection, ..Control::default() },
             last: Moment { time: open.header.time, unit },
@@ -189,6 +189,7 @@ impl Connection {
         if segment.flags & AMBIGUOUS != 0 {
             return;
         }
+        self.captured |= !payload.is_empty();
         let reading = segment.direction == READ;
         if segment.flags & END_OF_STREAM != 0 {
             self.stream_end(reading, at, room);
@@ -268,7 +269,9 @@ impl Connection {
                         self.unknown(Some("tls"), room);
                     }
                     Outcome::GivenUp => {
-                        Counters::bump(&room.counters.unknown_protocol_connections, 1);
+                        if !self.unread(room) {
+                            Counters::bump(&room.counters.unknown_protocol_connections, 1);
+                        }
                         self.unknown(None, room);
                     }
                     Outcome::Known(known) => self.parse(reading, known, room),
@@ -320,11 +323,19 @@ impl Connection {
     }
 
     fn stream_end(&mut self, reading: bool, at: Moment, room: &mut Room<'_>) {
-        self.read_to_end |= reading;
         if let Stage::Parsing(parser) = &mut self.stage {
             parser.stream_end(stream(self.facts.role.unwrap_or(Role::Client), reading), at, room.out);
             self.follow(room);
         }
+    }
+
+    /// Whether not one byte could be read of it so far; counted once.
+    fn unread(&mut self, room: &Room<'_>) -> bool {
+        let unread = !std::mem::replace(&mut self.captured, true);
+        if unread {
+            Counters::bump(&room.counters.unread_connections, 1);
+        }
+        unread
     }
 
     /// No parser wants it: what is left to be told is who speaks when, if it is known who asks, and how much.
@@ -448,16 +459,12 @@ impl Connection {
     fn unseen(&mut self, reading: bool, position: u64, at: Moment, room: &mut Room<'_>) {
         let start = if self.facts.midstream { position } else { 0 };
         let seen = if reading { self.read } else { self.written }.unwrap_or(start);
-        // The end of a stream takes one sequence number.
         let gap = position.saturating_sub(seen);
-        if gap > 1 && gap < 1 << 31 {
+        if gap > 0 && gap < 1 << 31 {
             self.gap(gap, room);
-            // The end of what was written takes a number if it was sent, of what was read if it was read.
-            let orderly = self.closed.is_some_and(|close| close.error == 0);
-            let ended = if reading { self.read_to_end } else { orderly };
-            self.passed.add(reading, gap - u64::from(ended));
-            if matches!(self.stage, Stage::Unknown(_)) {
-                // When they passed is not known.
+            self.passed.add(reading, gap);
+            if !matches!(self.stage, Stage::Parsing(_)) {
+                // When they passed is not known, so they are no turn.
                 return;
             }
             let chunk = Chunk { at, position: seen, length: gap, bytes: &[], run_start: false };
@@ -470,6 +477,9 @@ impl Connection {
         self.release(u64::MAX, room);
         if let Stage::Searching(..) = self.stage {
             // It ended before it was decided.
+            if self.read.is_some() || self.written.is_some() || self.passed.any() {
+                self.unread(room);
+            }
             self.settle(None, room);
         }
         let parser: Option<&mut dyn Parser> = match &mut self.stage {

@@ -60,6 +60,12 @@ impl Passed {
         *(if reading { &mut self.untold.read } else { &mut self.untold.written }) += bytes;
     }
 
+    /// Whether any bytes passed that have not been told.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        self.untold.read > 0 || self.untold.written > 0
+    }
+
     /// The connection ended, or is forgotten.
     pub fn end(&mut self, ended: Ended) {
         self.untold.ended = Some(ended);

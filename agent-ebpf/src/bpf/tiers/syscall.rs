@@ -19,7 +19,7 @@ use remora_abi::record::{READ, WRITE};
 use crate::connection::Found;
 use crate::datagram::{self, MESSAGE_SIZE, Peer};
 use crate::globals::{CALLED, CALLS, Messages, Program, Scratch, count, offset};
-use crate::kernel::{Sock, UDP, at, opaque, read, read_user};
+use crate::kernel::{Sock, UDP, at, file, opaque, read, read_user, socket_of};
 use crate::pieces::{MSG_ERRQUEUE, MSG_PEEK, MSG_TRUNC, Pieces, number};
 use crate::registers::Call;
 use crate::segment::{MAX_RECORDS, moved, wanted};
@@ -112,47 +112,17 @@ pub fn sys_exit(context: BtfTracePointContext) -> i32 {
     0
 }
 
-/// The file behind a descriptor of the current process, 0 if there is none.
-#[inline(always)]
-fn file(descriptor: u64) -> u64 {
-    // SAFETY: a helper without preconditions.
-    let task = unsafe { bpf_get_current_task() };
-    let files: u64 = read(at(task, offset!(task_files)));
-    let table: u64 = read(at(files, offset!(files_table)));
-    let (size, array) = if offset!(table_files) == offset!(table_size) + 8 {
-        // They stand side by side.
-        let [size, array]: [u64; 2] = read(at(table, offset!(table_size)));
-        (size as u32, array)
-    } else {
-        (read(at(table, offset!(table_size))), read(at(table, offset!(table_files))))
-    };
-    let descriptor = descriptor as u32;
-    if descriptor >= size {
-        return 0;
-    }
-    read(array + descriptor as u64 * 8)
-}
-
 /// The socket that the call is about, by its argument with that place in [`CALLED`], if it is one.
 #[inline(always)]
 fn socket(place: usize, descriptor: u64) -> Option<Sock<false>> {
     // SAFETY: a helper without preconditions.
     let task = unsafe { bpf_get_current_task() };
-    let file = match CALLED.get_ptr(task) {
+    socket_of(match CALLED.get_ptr(task) {
         // SAFETY: a live element of the map, which only this thread uses. The file lives, too: the call's own reference is
         // given back, but what that leads to is done behind this hook.
         Some(called) if unsafe { (*called)[place] } != 0 => unsafe { (*called)[place] },
         _ => file(descriptor),
-    };
-    let inode: u64 = read(at(file, offset!(file_inode)));
-    let mode: u16 = read(at(inode, offset!(inode_mode)));
-    // S_ISSOCK
-    if mode & 0o170_000 != 0o140_000 {
-        return None;
-    }
-    let socket: u64 = read(at(file, offset!(file_private)));
-    let sock: u64 = read(at(socket, offset!(socket_sock)));
-    if sock == 0 { None } else { Some(Sock(sock)) }
+    })
 }
 
 /// The call that ends here and its result, put into the program's scratch.
