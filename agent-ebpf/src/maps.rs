@@ -213,8 +213,12 @@ pub mod calls {
     pub const READ_DATAGRAMS: u32 = 7;
     /// `sendmmsg` on a UDP socket.
     pub const WRITE_DATAGRAMS: u32 = 8;
+    /// A message that `recvmmsg` read.
+    pub const READ_MESSAGE: u32 = 9;
+    /// A message that `sendmmsg` wrote.
+    pub const WRITE_MESSAGE: u32 = 10;
     /// How many there are.
-    pub const COUNT: u32 = 9;
+    pub const COUNT: u32 = 11;
 }
 
 plain! {

@@ -222,6 +222,8 @@ pub struct Messages {
     pub sock: u64,
     /// Messages that moved, or bytes.
     pub count: u64,
+    /// The message that comes next.
+    pub next: u64,
 }
 
 /// What the budget of a run that begins is made of.

@@ -196,6 +196,8 @@ impl Tier {
                 ("sys_exit_write_datagram", calls::WRITE_DATAGRAM),
                 ("sys_exit_recvmmsg_datagrams", calls::READ_DATAGRAMS),
                 ("sys_exit_sendmmsg_datagrams", calls::WRITE_DATAGRAMS),
+                ("sys_exit_recvmmsg_message", calls::READ_MESSAGE),
+                ("sys_exit_sendmmsg_message", calls::WRITE_MESSAGE),
             ],
         }
     }

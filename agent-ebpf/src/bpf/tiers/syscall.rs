@@ -18,18 +18,14 @@ use remora_abi::record::{READ, WRITE};
 
 use crate::connection::Found;
 use crate::datagram::{self, MESSAGE_SIZE, Peer};
-use crate::globals::{CALLED, CALLS, Messages, Program, Scratch, count, offset};
+use crate::globals::{CALLED, CALLS, Program, Scratch, count, offset};
 use crate::kernel::{Sock, UDP, at, file, opaque, read, read_user, socket_of};
 use crate::pieces::{MSG_ERRQUEUE, MSG_PEEK, MSG_TRUNC, Pieces, number};
 use crate::registers::Call;
 use crate::segment::{MAX_RECORDS, moved, wanted};
 
-/// Messages of `sendmmsg` and `recvmmsg` that are followed.
-const MAX_MESSAGES: u64 = 4;
-/// Messages whose lengths are added up, so that those that are followed can be placed.
-const MAX_COUNTED_MESSAGES: u64 = 8;
-/// Records that one of them makes at most.
-const RECORDS_A_MESSAGE: u64 = 5;
+/// Messages of `sendmmsg` and `recvmmsg` that are followed: the kernel lets a program go on to others 32 times.
+const MAX_MESSAGES: u64 = 24;
 /// As above, of datagrams.
 const MAX_DATAGRAMS: u64 = 16;
 /// Where [`CALLED`] has the file of a call's first argument.
@@ -114,15 +110,18 @@ pub fn sys_exit(context: BtfTracePointContext) -> i32 {
 
 /// The socket that the call is about, by its argument with that place in [`CALLED`], if it is one.
 #[inline(always)]
-fn socket(place: usize, descriptor: u64) -> Option<Sock<false>> {
+fn socket(scratch: &mut Scratch, place: usize) -> Option<Sock<false>> {
     // SAFETY: a helper without preconditions.
     let task = unsafe { bpf_get_current_task() };
-    socket_of(match CALLED.get_ptr(task) {
+    scratch.messages.sock = match CALLED.get_ptr(task) {
         // SAFETY: a live element of the map, which only this thread uses. The file lives, too: the call's own reference is
         // given back, but what that leads to is done behind this hook.
         Some(called) if unsafe { (*called)[place] } != 0 => unsafe { (*called)[place] },
-        _ => file(descriptor),
-    })
+        _ => file(if place == FIRST { scratch.call.first } else { scratch.call.third }),
+    };
+    let scratch = scratch.again();
+    scratch.messages.sock = socket_of(scratch.messages.sock)?.0;
+    Some(Sock(scratch.again().messages.sock))
 }
 
 /// The call that ends here and its result, put into the program's scratch.
@@ -146,7 +145,7 @@ pub fn sys_exit_read(context: BtfTracePointContext) -> i32 {
     if flags & (MSG_PEEK | MSG_ERRQUEUE) != 0 {
         return 0;
     }
-    let Some(sock) = socket(FIRST, scratch.call.first) else { return 0 };
+    let Some(sock) = socket(scratch.again(), FIRST) else { return 0 };
     let entry = match wanted(sock, READ, result as u32) {
         Found::Connection(entry) => entry,
         Found::Datagrams if result > 0 => return go_on(&context, scratch, sock, calls::READ_DATAGRAM),
@@ -164,7 +163,7 @@ pub fn sys_exit_write(context: BtfTracePointContext) -> i32 {
     if result == 0 {
         return 0;
     }
-    let Some(sock) = socket(FIRST, scratch.call.first) else { return 0 };
+    let Some(sock) = socket(scratch.again(), FIRST) else { return 0 };
     let entry = match wanted(sock, WRITE, result as u32) {
         Found::Connection(entry) => entry,
         Found::Datagrams => return go_on(&context, scratch, sock, calls::WRITE_DATAGRAM),
@@ -180,10 +179,10 @@ pub fn sys_exit_write(context: BtfTracePointContext) -> i32 {
 pub fn sys_exit_splice(context: BtfTracePointContext) -> i32 {
     let Some((scratch, result)) = ended(&context, Program::Read) else { return 0 };
     scratch.pieces = Pieces::UNREACHABLE;
-    let (sock, direction) = match socket(FIRST, scratch.call.first) {
+    let (sock, direction) = match socket(scratch.again(), FIRST) {
         Some(sock) => (sock, READ),
         None if result == 0 => return 0,
-        None => match socket(THIRD, scratch.call.third) {
+        None => match socket(scratch.again(), THIRD) {
             Some(sock) => (sock, WRITE),
             None => return 0,
         },
@@ -215,7 +214,7 @@ pub fn sys_exit_sendmmsg(context: BtfTracePointContext) -> i32 {
 /// `result` messages of the `struct mmsghdr` array moved.
 #[inline(always)]
 fn messages(context: &BtfTracePointContext, scratch: &mut Scratch, direction: u8, result: i64) {
-    let Some(sock) = socket(FIRST, scratch.call.first) else { return };
+    let Some(sock) = socket(scratch.again(), FIRST) else { return };
     if sock.protocol() == UDP {
         go_on(
             context,
@@ -228,9 +227,10 @@ fn messages(context: &BtfTracePointContext, scratch: &mut Scratch, direction: u8
     if scratch.call.fourth & MSG_TRUNC != 0 {
         return;
     }
-    scratch.messages = Messages { sock: sock.0, count: result as u64 };
+    scratch.messages.count = result as u64;
+    scratch.messages.next = 0;
     let mut i = 0;
-    while i < MAX_COUNTED_MESSAGES {
+    while i < MAX_MESSAGES {
         let scratch = scratch.again();
         if i >= scratch.messages.count {
             break;
@@ -239,32 +239,46 @@ fn messages(context: &BtfTracePointContext, scratch: &mut Scratch, direction: u8
         scratch.behind += read_user::<u32>(at(header, MESSAGE_LENGTH)).unwrap_or(0);
         i = opaque(i) + 1;
     }
-    let mut i = 0;
-    while i < MAX_MESSAGES {
-        let scratch = scratch.again();
-        if i >= scratch.messages.count {
-            return;
-        }
-        message(scratch, direction, i);
-        i = opaque(i) + 1;
-    }
-    count(Counter::Pieces, scratch.again().behind as u64);
+    go_on(context, scratch.again(), sock, if direction == READ { calls::READ_MESSAGE } else { calls::WRITE_MESSAGE });
 }
 
-/// The message with index `i` moved.
+/// Behind `recvmmsg`, for each message.
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit_recvmmsg_message(context: BtfTracePointContext) -> i32 {
+    message(&context, READ, calls::READ_MESSAGE)
+}
+
+/// Behind `sendmmsg`, for each message.
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit_sendmmsg_message(context: BtfTracePointContext) -> i32 {
+    message(&context, WRITE, calls::WRITE_MESSAGE)
+}
+
+/// The next message of the call moved. The program goes on to itself for the one behind it: the verifier looks at one.
 #[inline(always)]
-fn message(scratch: &mut Scratch, direction: u8, i: u64) {
-    let header = scratch.call.second + i * MESSAGE_SIZE;
+fn message(context: &BtfTracePointContext, direction: u8, index: u32) -> i32 {
+    let Some(scratch) = Scratch::of(Program::of(direction)) else { return 0 };
+    let header = scratch.call.second + scratch.messages.next * MESSAGE_SIZE;
     let length = read_user::<u32>(at(header, MESSAGE_LENGTH)).unwrap_or(0);
     scratch.pieces = Pieces::of_message(header);
     let scratch = scratch.again();
+    scratch.messages.next += 1;
     scratch.behind = scratch.behind.wrapping_sub(length);
-    if length > 0 {
-        let sock: Sock<false> = Sock(scratch.messages.sock);
-        if let Found::Connection(entry) = wanted(sock, direction, length) {
-            moved::<RECORDS_A_MESSAGE, _>(scratch.again(), sock, entry, direction, length);
-        }
+    let sock: Sock<false> = Sock(scratch.messages.sock);
+    if length > 0
+        && let Found::Connection(entry) = wanted(sock, direction, length)
+    {
+        moved::<MAX_RECORDS, _>(scratch.again(), sock, entry, direction, length);
     }
+    let scratch = scratch.again();
+    if scratch.messages.next >= scratch.messages.count {
+        return 0;
+    }
+    if scratch.messages.next < MAX_MESSAGES {
+        // SAFETY: the table holds programs of this kind only. It returns only if the entry is missing.
+        unsafe { CALLS.tail_call(context, index) };
+    }
+    0
 }
 
 /// Goes on to the program for datagrams.
