@@ -104,6 +104,8 @@ pub struct Settings {
     pub only_namespace: u32,
     /// Bits that hold the number of any CPU of this machine.
     pub processor_bits: u32,
+    /// A [`Sample`](crate::record::Sample) of a connection is due so long after the last one; see [`ticks`].
+    pub sample_ticks: u32,
     /// Bytes of a thread's kernel stack, at whose top its user registers are saved; 0 where a helper finds them.
     pub stack_bytes: u32,
     /// `ITER_IOVEC`: the type of an `iov_iter` over an array of buffers of the process.
@@ -112,12 +114,18 @@ pub struct Settings {
     pub iterator_buffer: u32,
     /// The bits of the type that tell it (before Linux 5.14 it holds others, too).
     pub iterator_mask: u32,
-    /// Unused, 0.
-    pub reserved: [u32; 2],
+}
+
+/// The time by which samples are due, in units of 2^20 nanoseconds (about a millisecond), so that it takes 32 bits; it
+/// begins anew every 52 days.
+#[must_use]
+#[inline(always)]
+pub const fn ticks(nanoseconds: u64) -> u32 {
+    (nanoseconds >> 20) as u32
 }
 
 plain! {
     Offsets = 60 * 4,
-    Settings = 44,
+    Settings = 40,
 }
 const _: () = assert!(Offsets::FIELDS.len() * 4 == size_of::<Offsets>());

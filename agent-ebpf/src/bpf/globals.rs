@@ -3,7 +3,9 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf};
 use remora_abi::loss::{COUNTERS, Counter};
-use remora_abi::maps::{Batch, Connection, Control, DatagramSocket, Process, Sender, Transfer, calls};
+use remora_abi::maps::{
+    Batch, Connection, Control, DatagramSocket, Listener, Process, Sender, Transfer, calls,
+};
 use remora_abi::offsets::{Offsets, Settings};
 use remora_abi::record::{Datagram, MAX_CAPTURE, MAX_DATAGRAM, READ, Segment};
 
@@ -23,11 +25,11 @@ pub static SETTINGS: Settings = Settings {
     wake_bytes: 0,
     only_namespace: 0,
     processor_bits: 0,
+    sample_ticks: u32::MAX,
     stack_bytes: 0,
     iterator_vector: 0,
     iterator_buffer: 0,
     iterator_mask: 0,
-    reserved: [0; 2],
 };
 
 /// A global's field as the agent set it: volatile, since the compiler knows only the value that stands here.
@@ -81,6 +83,10 @@ pub static BATCHES: LruHashMap<u64, Batch> = LruHashMap::with_max_entries(1_024,
 /// argument's and, of `splice`, the third's. Zeros where the descriptor tells, because nobody can change its meaning.
 #[map]
 pub static CALLED: LruHashMap<u64, [u64; 2]> = LruHashMap::with_max_entries(16_384, 0);
+
+/// The listener that a thread is just closing, by process and thread id.
+#[map]
+pub static LISTENERS: LruHashMap<u64, Listener> = LruHashMap::with_max_entries(256, 0);
 
 /// What each thread is just reading or writing, likewise.
 #[map]

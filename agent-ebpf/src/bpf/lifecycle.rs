@@ -3,11 +3,11 @@
 use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_ktime_get_ns};
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use remora_abi::maps::{Connection, Stream};
-use remora_abi::record::{self, Close, Header, ROLE_CLIENT, ROLE_SERVER};
+use remora_abi::maps::{CONNECTING, Connection, Listener, Stream};
+use remora_abi::record::{self, Close, Header, NO_ADDRESS, READ, ROLE_CLIENT, ROLE_SERVER, Reset, WRITE};
 
 use crate::connection;
-use crate::globals::CONNECTIONS;
+use crate::globals::{CONNECTIONS, LISTENERS};
 use crate::kernel::{Sock, TCP, kernel_own};
 use crate::segment::{reserve, wake_flag};
 
@@ -29,6 +29,8 @@ const CLOSE: i32 = 7;
 const CLOSE_WAIT: i32 = 8;
 /// `TCP_LAST_ACK`
 const LAST_ACK: i32 = 9;
+/// `TCP_LISTEN`
+const LISTEN: i32 = 10;
 /// `TCP_CLOSING`
 const CLOSING: i32 = 11;
 
@@ -48,10 +50,21 @@ pub fn inet_sock_set_state(context: RawTracePointContext) -> i32 {
                 reveal(sock, unsafe { &mut *connection }, old);
             }
         }
+        (LISTEN, CLOSE) => deaf(sock),
         (_, CLOSE) => closed(sock, old),
         _ => {}
     }
     0
+}
+
+/// The current thread closes a listener: until that is destroyed, too, it does nothing but to end the connections that
+/// nobody has accepted (`inet_csk_listen_stop`, net/ipv4/inet_connection_sock.c).
+#[inline(always)]
+fn deaf(sock: Sock<false>) {
+    // SAFETY: a helper without preconditions.
+    let thread = unsafe { bpf_get_current_pid_tgid() };
+    // A table that forgets never refuses. A port that the kernel had chosen is given back by now, and 0.
+    let _ = LISTENERS.insert(thread, Listener { socket: sock.0, port: sock.ports() >> 16, reserved: 0 }, 0);
 }
 
 /// The sequence number behind a stream counts its FIN, if that has passed unseen; its position does not.
@@ -68,6 +81,16 @@ fn closed(sock: Sock<false>, old: i32) {
     let Some(connection) = CONNECTIONS.get_ptr_mut(sock.0) else { return };
     // SAFETY: a live element of the map.
     let connection = unsafe { &mut *connection };
+    if connection.ignored == CONNECTING {
+        let error = match sock.error() {
+            // TCP chooses its first sequence number together with the local address (`tcp_v4_connect`).
+            0 if sock.written() == 0 => NO_ADDRESS,
+            error => error,
+        };
+        connection::failed(sock, connection, connection.process, sock.ports(), connection.began, error);
+        let _ = CONNECTIONS.remove(sock.0);
+        return;
+    }
     let copied = sock.copied();
     // The peer's FIN has been read if nothing is left behind what was read.
     let peer_ended = matches!(old, CLOSE_WAIT | LAST_ACK | CLOSING) && copied == sock.received();
@@ -129,15 +152,73 @@ fn reveal(sock: Sock<false>, connection: &mut Connection, old: i32) {
 #[raw_tracepoint(tracepoint = "tcp_destroy_sock")]
 pub fn tcp_destroy_sock(context: RawTracePointContext) -> i32 {
     let sock: Sock<false> = Sock(context.arg(0));
-    // Not there: a connection that never carried a byte, or a listener.
-    let Some(connection) = CONNECTIONS.get_ptr_mut(sock.0) else { return 0 };
+    // SAFETY: a helper without preconditions.
+    let thread = unsafe { bpf_get_current_pid_tgid() };
+    let Some(connection) = CONNECTIONS.get_ptr_mut(sock.0) else {
+        // Perhaps a listener.
+        if let Some(listener) = LISTENERS.get_ptr(thread) {
+            // SAFETY: a live element of the map.
+            if unsafe { (*listener).socket } == sock.0 {
+                let _ = LISTENERS.remove(thread);
+            }
+        }
+        return 0;
+    };
     // SAFETY: a live element of the map.
     let connection = unsafe { &mut *connection };
-    if connection.opened == 0 {
-        // It was closed by a reset, which is no process's doing; but its end is.
-        reveal(sock, connection, CLOSE);
-        tell_close(sock, connection);
+    if connection.opened == 0 && connection.ignored == 0 {
+        if connection.role == ROLE_SERVER
+            && connection.accepted == 0
+            && connection.established != 0
+            && let Some(listener) = LISTENERS.get_ptr(thread)
+            // SAFETY: a live element of the map.
+            && matches!(unsafe { (*listener).port }, port if port == connection.ports >> 16 || port == 0)
+        {
+            let process = (thread >> 32) as u32;
+            connection::failed(sock, connection, process, connection.ports, connection.established, 0);
+        } else {
+            // It was closed by a reset, which is no process's doing; but its end is.
+            reveal(sock, connection, CLOSE);
+            tell_close(sock, connection);
+        }
     }
     let _ = CONNECTIONS.remove(sock.0);
     0
+}
+
+/// `trace_tcp_receive_reset(struct sock *sk)`
+#[raw_tracepoint(tracepoint = "tcp_receive_reset")]
+pub fn tcp_receive_reset(context: RawTracePointContext) -> i32 {
+    reset(Sock(context.arg(0)), READ);
+    0
+}
+
+/// `trace_tcp_send_reset(const struct sock *sk, const struct sk_buff *skb)`; since Linux 6.10 a reason follows. The socket is
+/// null, or none of a connection, where a segment is refused that belongs to none.
+#[raw_tracepoint(tracepoint = "tcp_send_reset")]
+pub fn tcp_send_reset(context: RawTracePointContext) -> i32 {
+    reset(Sock(context.arg(0)), WRITE);
+    0
+}
+
+/// Tells user space which end broke a connection off. It may come before the connection's end or behind it.
+#[inline(always)]
+fn reset(sock: Sock<false>, direction: u8) {
+    let Some(connection) = CONNECTIONS.get_ptr(sock.0) else { return };
+    // SAFETY: a live element of the map.
+    let connection = unsafe { &*connection };
+    if connection.opened == 0 || connection.ignored != 0 {
+        return;
+    }
+    let Some(mut entry) = reserve::<Reset>() else { return };
+    // SAFETY: the reservation is of that size; a helper without preconditions.
+    unsafe {
+        entry.as_mut_ptr().write(Reset {
+            header: Header { kind: record::RESET, payload: 0, time: bpf_ktime_get_ns() },
+            connection: connection.id,
+            direction,
+            reserved: [0; 7],
+        });
+    }
+    entry.submit(wake_flag(size_of::<Reset>() as u64));
 }

@@ -335,6 +335,9 @@ fn observe<const TYPED: bool>(
             return false;
         }
     }
+    if tcp {
+        connection::sample(sock, connection, now);
+    }
     let scratch = scratch.again();
     scratch.control = control(connection.id);
     moved_bytes(bytes);

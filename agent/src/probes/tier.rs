@@ -58,6 +58,8 @@ impl Choice {
 pub const COMMON: &[&str] = &[
     "inet_sock_set_state",
     "tcp_destroy_sock",
+    "tcp_receive_reset",
+    "tcp_send_reset",
     "sched_process_exec",
     "sched_process_fork",
     "sched_process_exit",
@@ -192,6 +194,7 @@ impl Tier {
                 ("sys_exit_splice", calls::SPLICE),
                 ("sys_exit_recvmmsg", calls::RECVMMSG),
                 ("sys_exit_sendmmsg", calls::SENDMMSG),
+                ("sys_exit_accept", calls::ACCEPT),
                 ("sys_exit_read_datagram", calls::READ_DATAGRAM),
                 ("sys_exit_write_datagram", calls::WRITE_DATAGRAM),
                 ("sys_exit_recvmmsg_datagrams", calls::READ_DATAGRAMS),

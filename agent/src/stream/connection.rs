@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use remora_abi::maps::{Control, MODE_FRAMES, MODE_HEADS, MODE_TURNS};
 use remora_abi::record::{
-    AF_INET, AF_INET6, AMBIGUOUS, Close, END_OF_STREAM, OPEN_MIDSTREAM, Open, READ, ROLE_CLIENT, ROLE_SERVER,
-    RUN_START, Segment, WRITE,
+    AF_INET, AF_INET6, AMBIGUOUS, Close, END_OF_STREAM, Failed, OPEN_MIDSTREAM, Open, READ, ROLE_CLIENT,
+    ROLE_SERVER, RUN_START, Reset, Sample, Segment, WRITE,
 };
 
 use super::Counters;
@@ -40,6 +40,25 @@ pub struct Facts {
     pub midstream: bool,
     /// Inode number of its network namespace, 0 if unknown.
     pub namespace: u32,
+}
+
+impl Facts {
+    /// Of a connection that came to nothing.
+    #[must_use]
+    pub fn of_failed(failed: &Failed) -> Self {
+        let Failed { family, local_port, remote_port, .. } = *failed;
+        Self {
+            id: failed.connection,
+            process: failed.process,
+            local: inet(family, &failed.local, local_port),
+            remote: inet(family, &failed.remote, remote_port),
+            transport: Transport::Stream,
+            role: role(failed.role),
+            protocol: None,
+            midstream: false,
+            namespace: failed.namespace,
+        }
+    }
 }
 
 /// Where a connection stands.
@@ -99,11 +118,6 @@ impl Connection {
     /// A connection that begins to be looked at.
     #[must_use]
     pub fn new(open: &Open) -> Self {
-        let role = match open.role {
-            ROLE_CLIENT => Some(Role::Client),
-            ROLE_SERVER => Some(Role::Server),
-            _ => None,
-        };
         let unit = Unit { process: open.process, ..Unit::default() };
         Self {
             facts: Facts {
@@ -112,7 +126,7 @@ impl Connection {
                 local: endpoint(open, &open.local, open.local_port),
                 remote: endpoint(open, &open.remote, open.remote_port),
                 transport: Transport::Stream,
-                role,
+                role: role(open.role),
                 protocol: None,
                 midstream: open.flags & OPEN_MIDSTREAM != 0,
                 namespace: open.namespace,
@@ -120,7 +134,7 @@ impl Connection {
             stage: Stage::Searching(Box::default()),
             read: None,
             written: None,
-            passed: Passed::new(open.header.time, open.established),
+            passed: Passed::new(open),
             captured: false,
             reorder: Reorder::default(),
             control: Control { connection: open.connection, ..Control::default() },
@@ -401,6 +415,16 @@ impl Connection {
         self.closed.get_or_insert(*close);
     }
 
+    /// What TCP knows of it now.
+    pub fn sample(&mut self, sample: &Sample) {
+        self.passed.tcp(sample.round_trip, sample.retransmits);
+    }
+
+    /// One of its ends broke it off.
+    pub fn reset(&mut self, reset: &Reset) {
+        self.passed.reset(reset.direction == READ);
+    }
+
     /// The process of its first segment ended.
     pub fn owner_gone(&mut self) {
         self.owner_gone = true;
@@ -492,13 +516,11 @@ impl Connection {
             room.counters.losses(&parser.take_losses());
         }
         self.stage = Stage::Off;
-        let close = self.closed;
-        self.passed.end(Ended {
-            time: close.map_or(time, |close| close.header.time),
-            cause,
-            round_trip: close.map_or(0, |close| close.round_trip),
-            retransmits: close.map_or(0, |close| close.retransmits),
-        });
+        if let Some(close) = self.closed {
+            self.passed.tcp(close.round_trip, close.retransmits);
+        }
+        let time = self.closed.map_or(time, |close| close.header.time);
+        self.passed.end(Ended { time, cause });
     }
 
     /// What passed on it since the last time that this was asked.
@@ -519,19 +541,33 @@ impl Connection {
     }
 }
 
+fn role(role: u8) -> Option<Role> {
+    match role {
+        ROLE_CLIENT => Some(Role::Client),
+        ROLE_SERVER => Some(Role::Server),
+        _ => None,
+    }
+}
+
 fn endpoint(open: &Open, address: &[u8; 16], port: u16) -> Endpoint {
     match open.family {
+        AF_INET | AF_INET6 => inet(open.family, address, port),
+        _ => Endpoint::Unix(unix_path(&open.path)),
+    }
+}
+
+fn inet(family: u16, address: &[u8; 16], port: u16) -> Endpoint {
+    match family {
         AF_INET => {
             let [a, b, c, d, ..] = *address;
             Endpoint::Inet(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), port))
         }
-        AF_INET6 => {
+        _ => {
             // An IPv4-mapped address is IPv4 on the wire, and told so.
             let ip = Ipv6Addr::from(*address);
             let ip = ip.to_ipv4_mapped().map_or(IpAddr::V6(ip), IpAddr::V4);
             Endpoint::Inet(SocketAddr::new(ip, port))
         }
-        _ => Endpoint::Unix(unix_path(&open.path)),
     }
 }
 

@@ -16,7 +16,7 @@ use remora_abi::loss::Counter;
 use remora_abi::maps::calls;
 use remora_abi::record::{READ, WRITE};
 
-use crate::connection::Found;
+use crate::connection::{self, Found};
 use crate::datagram::{self, MESSAGE_SIZE, Peer};
 use crate::globals::{CALLED, CALLS, Program, Scratch, count, offset};
 use crate::kernel::{Sock, UDP, at, file, opaque, read, read_user, socket_of};
@@ -35,7 +35,7 @@ const THIRD: usize = 1;
 /// Offset of `msg_len` in it.
 const MESSAGE_LENGTH: u32 = 56;
 
-/// The program for a call; `None` if it moves no bytes on sockets.
+/// The program for a call; `None` if nothing of it matters.
 #[inline(always)]
 fn program_of(number: i64) -> Option<u32> {
     match number {
@@ -51,6 +51,7 @@ fn program_of(number: i64) -> Option<u32> {
         number::SPLICE => Some(calls::SPLICE),
         number::RECVMMSG => Some(calls::RECVMMSG),
         number::SENDMMSG => Some(calls::SENDMMSG),
+        number::ACCEPT | number::ACCEPT4 => Some(calls::ACCEPT),
         _ => None,
     }
 }
@@ -58,7 +59,10 @@ fn program_of(number: i64) -> Option<u32> {
 /// `trace_sys_enter(struct pt_regs *regs, long id)` (include/trace/events/syscalls.h)
 #[btf_tracepoint(function = "sys_enter")]
 pub fn sys_enter(context: BtfTracePointContext) -> i32 {
-    let Some(program) = program_of(context.arg(1)) else { return 0 };
+    let program = match program_of(context.arg(1)) {
+        None | Some(calls::ACCEPT) => return 0,
+        Some(program) => program,
+    };
     // SAFETY: a helper without preconditions.
     let task = unsafe { bpf_get_current_task() };
     let table: u64 = read(at(task, offset!(task_files)));
@@ -131,6 +135,16 @@ fn ended(context: &BtfTracePointContext, program: Program) -> Option<(&'static m
     scratch.call = Call::of(context.arg(0));
     scratch.behind = 0;
     Some((scratch.again(), context.arg(1)))
+}
+
+/// At the exit of `accept` and `accept4`: the result is the new descriptor.
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit_accept(context: BtfTracePointContext) -> i32 {
+    let descriptor: i64 = context.arg(1);
+    if let Some(sock) = socket_of(file(descriptor as u64)) {
+        connection::accepted(sock);
+    }
+    0
 }
 
 /// At the exit of calls that read.

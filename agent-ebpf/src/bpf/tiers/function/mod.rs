@@ -99,14 +99,16 @@ fn pieces(transfer: &mut Transfer, bytes: u64) -> Pieces {
     let passed = before.left.wrapping_sub(now.left) == bytes && now.shape == before.shape;
     *transfer = now;
     match before.shape {
-        SHAPE_BUFFER if passed && now.vector == before.vector && now.offset == before.offset + bytes => Pieces {
-            vector: 0,
-            count: 0,
-            buffer: before.vector + before.offset,
-            length: bytes,
-            name: 0,
-            skip: 0,
-        },
+        SHAPE_BUFFER if passed && now.vector == before.vector && now.offset == before.offset + bytes => {
+            Pieces {
+                vector: 0,
+                count: 0,
+                buffer: before.vector + before.offset,
+                length: bytes,
+                name: 0,
+                skip: 0,
+            }
+        }
         SHAPE_VECTOR if passed && before.entries >= now.entries => Pieces {
             vector: before.vector,
             count: before.entries,
