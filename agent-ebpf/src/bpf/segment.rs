@@ -146,7 +146,12 @@ fn place<const TYPED: bool>(
     let sequence = (if reading { sock.copied() } else { sock.written() }).wrapping_sub(scratch.behind);
     let mut moved = sequence.wrapping_sub(stream.sequence);
     if moved != bytes {
-        if reading && moved != 0 && scratch.behind == 0 && peer_closed(sock.state()) && sequence == sock.received() {
+        if reading
+            && moved != 0
+            && scratch.behind == 0
+            && peer_closed(sock.state())
+            && sequence == sock.received()
+        {
             // The FIN takes a sequence number of its own and is consumed together with the last bytes.
             moved -= 1;
         }

@@ -253,7 +253,12 @@ fn messages(context: &BtfTracePointContext, scratch: &mut Scratch, direction: u8
         scratch.behind += read_user::<u32>(at(header, MESSAGE_LENGTH)).unwrap_or(0);
         i = opaque(i) + 1;
     }
-    go_on(context, scratch.again(), sock, if direction == READ { calls::READ_MESSAGE } else { calls::WRITE_MESSAGE });
+    go_on(
+        context,
+        scratch.again(),
+        sock,
+        if direction == READ { calls::READ_MESSAGE } else { calls::WRITE_MESSAGE },
+    );
 }
 
 /// Behind `recvmmsg`, for each message.
