@@ -62,6 +62,7 @@ offsets! {
     task_process = "task_struct"."tgid",
     task_thread = "task_struct"."pid",
     task_parent = "task_struct"."real_parent",
+    files_count = "files_struct"."count",
     files_table = "files_struct"."fdt",
     table_size = "fdtable"."max_fds",
     table_files = "fdtable"."fd",
@@ -125,7 +126,6 @@ pub const fn ticks(nanoseconds: u64) -> u32 {
 }
 
 plain! {
-    Offsets = 60 * 4,
+    Offsets = Offsets::FIELDS.len() * 4,
     Settings = 40,
 }
-const _: () = assert!(Offsets::FIELDS.len() * 4 == size_of::<Offsets>());

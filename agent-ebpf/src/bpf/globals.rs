@@ -79,6 +79,11 @@ pub static SENDERS: LruHashMap<u64, Sender> = LruHashMap::with_max_entries(4_096
 #[map]
 pub static BATCHES: LruHashMap<u64, Batch> = LruHashMap::with_max_entries(1_024, 0);
 
+/// The files that the system call is about in which a thread is, by the address of its `struct task_struct`: the first
+/// argument's and, of `splice`, the third's. Zeros where the descriptor tells, because nobody can change its meaning.
+#[map]
+pub static CALLED: LruHashMap<u64, [u64; 2]> = LruHashMap::with_max_entries(16_384, 0);
+
 /// The listener that a thread is just closing, by process and thread id.
 #[map]
 pub static LISTENERS: LruHashMap<u64, Listener> = LruHashMap::with_max_entries(256, 0);

@@ -65,9 +65,9 @@ pub const STREAM: u16 = 1;
 /// `SOCK_DGRAM`
 pub const DATAGRAM: u16 = 2;
 
-/// The socket behind a descriptor of the current process, if it is one.
+/// The file behind a descriptor of the current process, 0 if there is none.
 #[inline(always)]
-pub fn socket(descriptor: u64) -> Option<Sock<false>> {
+pub fn file(descriptor: u64) -> u64 {
     // SAFETY: a helper without preconditions.
     let task = unsafe { bpf_get_current_task() };
     let files: u64 = read(at(task, offset!(task_files)));
@@ -80,10 +80,12 @@ pub fn socket(descriptor: u64) -> Option<Sock<false>> {
         (read(at(table, offset!(table_size))), read(at(table, offset!(table_files))))
     };
     let descriptor = descriptor as u32;
-    if descriptor >= size {
-        return None;
-    }
-    let file: u64 = read(array + descriptor as u64 * 8);
+    if descriptor >= size { 0 } else { read(array + descriptor as u64 * 8) }
+}
+
+/// The socket that a file is, if it is one.
+#[inline(always)]
+pub fn socket_of(file: u64) -> Option<Sock<false>> {
     let inode: u64 = read(at(file, offset!(file_inode)));
     let mode: u16 = read(at(inode, offset!(inode_mode)));
     // S_ISSOCK
@@ -144,7 +146,8 @@ pub fn by_ring<const TYPED: bool>(sock: Sock<TYPED>, descriptor: u64) -> bool {
     if load::<u32>(at(task, offset!(task_flags))) & IO_WORKER != 0 {
         return true;
     }
-    load::<u64>(at(task, offset!(task_ring))) != 0 && socket(descriptor).is_none_or(|other| other.0 != sock.0)
+    load::<u64>(at(task, offset!(task_ring))) != 0
+        && socket_of(file(descriptor)).is_none_or(|other| other.0 != sock.0)
 }
 
 /// A `struct sock`. `TYPED` says that the verifier knows it as that (an argument of a BTF tracepoint): its fields are then

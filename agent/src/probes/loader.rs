@@ -1,6 +1,7 @@
 //! Loads the programs into the kernel and attaches them.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use aya::maps::{Array, HashMap, Map, MapData, ProgramArray, RingBuf};
 use aya::programs::{CgroupAttachMode, CgroupSockAddr, Program, ProgramError, ProgramFd};
@@ -49,6 +50,8 @@ pub struct Probes {
     pub without: Vec<String>,
     /// Why the senders of datagrams on unconnected sockets cannot be told, if so.
     pub no_senders: Option<String>,
+    /// How long it took to load and attach them.
+    pub took: Duration,
     controls: u32,
 }
 
@@ -135,6 +138,7 @@ fn attach_tier(
     if tier.hooks_functions() {
         knows_functions(types).map_err(Refusal::Tier)?;
     }
+    let start = Instant::now();
     let mut loader = EbpfLoader::new();
     if !settings.floor {
         loader
@@ -195,6 +199,7 @@ fn attach_tier(
         missing_fields: types.missing.clone(),
         without,
         no_senders,
+        took: start.elapsed(),
         controls,
     })
 }
