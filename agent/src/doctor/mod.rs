@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::probes::privileges::{self, Held, Need};
 use crate::probes::{self, ProbeError, Tier};
 use processes::ProcessReport;
 
@@ -49,6 +50,8 @@ pub struct TierReport {
     pub finding: Finding,
     /// Milliseconds that it took to load and attach it.
     pub load_ms: Option<f64>,
+    /// What it needs on this kernel, whether that is there or not.
+    pub privileges: Vec<Need>,
     /// Its programs, by name; empty if it could not be had.
     pub programs: Vec<ProgramReport>,
 }
@@ -95,6 +98,7 @@ fn try_tier(tier: Tier) -> TierReport {
         tier,
         finding: finding(&what, Some(false), "", None),
         load_ms: None,
+        privileges: privileges::needs(tier),
         programs: Vec::new(),
     };
     report.finding = match probes::attach(&settings) {
@@ -148,37 +152,25 @@ fn types() -> Finding {
     }
 }
 
-/// Capabilities that matter, by number (include/uapi/linux/capability.h).
-const CAPABILITIES: [(u32, &str); 5] = [
-    (39, "CAP_BPF"),
-    (38, "CAP_PERFMON"),
-    (19, "CAP_SYS_PTRACE"),
-    (21, "CAP_SYS_ADMIN"),
-    (24, "CAP_SYS_RESOURCE"),
-];
-
+/// What the tiers need, together; each tier's own stands with it.
 fn privileges() -> Finding {
-    let status = read("/proc/self/status");
-    let effective = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))
-        .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
-        .unwrap_or(0);
-    let has = |number: u32| effective & (1 << number) != 0;
-    let (held, lacking): (Vec<_>, Vec<_>) = CAPABILITIES.iter().partition(|(number, _)| has(*number));
-    let names = |list: Vec<&(u32, &str)>| list.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(" ");
-    let ok = has(21) || (has(39) && has(38));
-    let found = match lacking.is_empty() {
-        true => names(held),
-        false => format!(
-            "{}; without {}",
-            if held.is_empty() { "none".to_owned() } else { names(held) },
-            names(lacking)
-        ),
-    };
-    let advice =
-        "run as root, or with CAP_BPF and CAP_PERFMON; CAP_SYS_PTRACE lets other users' processes be named";
-    finding("privileges", Some(ok), found, (!ok).then_some(advice))
+    let mut needs: Vec<Need> = Vec::new();
+    for need in Tier::ALL.into_iter().flat_map(privileges::needs) {
+        if !needs.iter().any(|known| known.capability == need.capability) {
+            needs.push(need);
+        }
+    }
+    let held = Held::now();
+    let (there, lacking): (Vec<Need>, Vec<Need>) =
+        needs.into_iter().partition(|need| held.has(need.capability));
+    let mut found = privileges::names(there.iter().map(|need| need.capability));
+    let mut advice = String::new();
+    for Need { capability, purpose, .. } in &lacking {
+        found.push_str(&format!("{}without {capability}", if found.is_empty() { "" } else { "; " }));
+        advice.push_str(&format!("{}{capability} {purpose}", if advice.is_empty() { "" } else { "; " }));
+    }
+    let ok = !lacking.iter().any(|need| need.required);
+    finding("privileges", Some(ok), found, (!lacking.is_empty()).then_some(&advice))
 }
 
 fn lockdown() -> Finding {
