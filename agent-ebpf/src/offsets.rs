@@ -41,6 +41,11 @@ offsets! {
     sock_error = "sock"."sk_err",
     tcp_copied = "tcp_sock"."copied_seq",
     tcp_written = "tcp_sock"."write_seq",
+    tcp_unacknowledged = "tcp_sock"."snd_una",
+    tcp_next = "tcp_sock"."snd_nxt",
+    tcp_bytes_acknowledged = "tcp_sock"."bytes_acked",
+    tcp_bytes_sent = "tcp_sock"."bytes_sent",
+    tcp_bytes_resent = "tcp_sock"."bytes_retrans",
     tcp_round_trip = "tcp_sock"."srtt_us",
     tcp_retransmits = "tcp_sock"."total_retrans",
     net_inode = "net"."ns.inum",
@@ -84,12 +89,16 @@ pub struct Settings {
     pub only_namespace: u32,
     /// Bits that hold the number of any CPU of this machine.
     pub processor_bits: u32,
+    /// TCP connections from before the agent that are entered into the table at most.
+    pub earlier_connections: u32,
+    /// The same of unix sockets.
+    pub earlier_unix: u32,
     /// Unused, 0.
-    pub reserved: [u32; 3],
+    pub reserved: u32,
 }
 
 plain! {
-    Offsets = 41 * 4,
+    Offsets = 46 * 4,
     Settings = 32,
 }
 const _: () = assert!(Offsets::FIELDS.len() * 4 == size_of::<Offsets>());

@@ -6,12 +6,17 @@ use aya_ebpf::helpers::generated::{
 use remora_abi::loss::Counter;
 use remora_abi::maps::{Connection, NO_DIRECTION, OWN_CONNECTING, Stream};
 use remora_abi::record::{
-    self, AF_INET, AF_INET6, AF_UNIX, Header, OPEN_MIDSTREAM, Open, ROLE_CLIENT, ROLE_SERVER, ROLE_UNKNOWN,
+    self, AF_INET, AF_INET6, AF_UNIX, Header, OPEN_EARLIER, OPEN_MIDSTREAM, Open, ROLE_CLIENT, ROLE_SERVER,
+    ROLE_UNKNOWN,
 };
 
 use crate::globals::{CONNECTIONS, NUMBERS, Program, UNIX_CONNECTIONS, count, offset, setting};
 use crate::kernel::{STREAM, Sock, TCP, UDP, at, bounded, read};
+use crate::role;
 use crate::segment::reserve;
+
+/// Enter only what is not in the map (include/uapi/linux/bpf.h).
+pub const BPF_NOEXIST: u64 = 1;
 
 /// Whether the configuration leaves the socket's network namespace out.
 #[inline(always)]
@@ -59,6 +64,16 @@ fn new<const TYPED: bool>(
         goid_offset: 0,
         reserved: 0,
     }
+}
+
+/// A connection that is older than our view of it, as it enters the table: position 0 is the next byte.
+#[inline(always)]
+pub fn earlier<const TYPED: bool>(sock: Sock<TYPED>, giver: Program, ignored: bool) -> Connection {
+    let mut connection = new(sock, giver, ROLE_UNKNOWN, 0, ignored);
+    if connection.ports != 0 {
+        connection.role = role::of(sock.0);
+    }
+    connection
 }
 
 /// What a socket is to us.
@@ -109,6 +124,7 @@ fn find_inet<const TYPED: bool>(sock: Sock<TYPED>, ports: u32, direction: u8, by
             return Found::of(if known.ignored == 0 { Some(connection) } else { None });
         }
         count(Counter::Reused, 1);
+        let _ = CONNECTIONS.remove(sock.0);
     }
     match sock.protocol() {
         TCP => Found::of(enter_tcp(sock, direction, bytes)),
@@ -120,18 +136,21 @@ fn find_inet<const TYPED: bool>(sock: Sock<TYPED>, ports: u32, direction: u8, by
 /// Enters a TCP connection that is older than our view of it.
 #[inline(always)]
 fn enter_tcp<const TYPED: bool>(sock: Sock<TYPED>, direction: u8, bytes: u32) -> Option<*mut Connection> {
-    let mut connection = new(sock, Program::of(direction), ROLE_UNKNOWN, 0, foreign(sock));
+    let mut connection = earlier(sock, Program::of(direction), foreign(sock));
     // Position 0 is the first byte that we see.
     if direction == record::READ {
         connection.read.sequence = connection.read.sequence.wrapping_sub(bytes);
     } else {
         connection.write.sequence = connection.write.sequence.wrapping_sub(bytes);
     }
-    if CONNECTIONS.insert(sock.0, connection, 0).is_err() {
+    // A pass of the iterator, or a call on another CPU, may have entered it a moment ago: then it has its number.
+    let entered = CONNECTIONS.insert(sock.0, connection, BPF_NOEXIST);
+    let known = CONNECTIONS.get_ptr_mut(sock.0);
+    if entered.is_err() && known.is_none() {
         count(Counter::ConnectionsFull, 1);
-        return None;
     }
-    if connection.ignored == 0 { CONNECTIONS.get_ptr_mut(sock.0) } else { None }
+    // SAFETY: a live element of the map.
+    known.filter(|known| unsafe { (**known).ignored } == 0)
 }
 
 #[inline(always)]
@@ -142,16 +161,20 @@ fn find_unix<const TYPED: bool>(sock: Sock<TYPED>, direction: u8) -> Option<*mut
         if known.inode == sock.inode() {
             return if known.ignored == 0 { Some(connection) } else { None };
         }
+        let _ = UNIX_CONNECTIONS.remove(sock.0);
     }
     if sock.kind() != STREAM {
         return None;
     }
-    let connection = new(sock, Program::of(direction), ROLE_UNKNOWN, 0, foreign(sock));
-    if UNIX_CONNECTIONS.insert(sock.0, connection, 0).is_err() {
+    let connection = earlier(sock, Program::of(direction), foreign(sock));
+    // As above, others may be as fast.
+    let entered = UNIX_CONNECTIONS.insert(sock.0, connection, BPF_NOEXIST);
+    let known = UNIX_CONNECTIONS.get_ptr_mut(sock.0);
+    if entered.is_err() && known.is_none() {
         count(Counter::ConnectionsFull, 1);
-        return None;
     }
-    if connection.ignored == 0 { UNIX_CONNECTIONS.get_ptr_mut(sock.0) } else { None }
+    // SAFETY: a live element of the map.
+    known.filter(|known| unsafe { (**known).ignored } == 0)
 }
 
 /// Remembers a TCP connection that the agent itself begins. Its other end may be on this host, and must be known as that
@@ -245,9 +268,28 @@ pub fn open<const TYPED: bool>(
     now: u64,
 ) -> bool {
     let Some(mut entry) = reserve::<Open>() else { return false };
-    let record = entry.as_mut_ptr();
+    // SAFETY: the reservation is of that size.
+    unsafe { describe(entry.as_mut_ptr(), sock, connection, process, now, false) };
+    entry.submit(crate::segment::wake_flag(size_of::<Open>() as u64));
+    connection.opened = 1;
+    true
+}
+
+/// Writes what is to be told of a connection; `earlier` if it was there when the agent came.
+///
+/// # Safety
+/// There is room for it at `record`.
+#[inline(always)]
+pub unsafe fn describe<const TYPED: bool>(
+    record: *mut Open,
+    sock: Sock<TYPED>,
+    connection: &Connection,
+    process: u32,
+    now: u64,
+    earlier: bool,
+) {
     let family = sock.family();
-    // SAFETY: the reservation is of that size. Each field is written where it stands: a copy of the whole would be made
+    // SAFETY: as the caller promises. Each field is written where it stands: a copy of the whole would be made
     // byte by byte, and the verifier would follow each.
     unsafe {
         (*record).header = Header { kind: record::OPEN, payload: 0, time: now };
@@ -263,7 +305,8 @@ pub fn open<const TYPED: bool>(
         (*record).local_port = (connection.ports >> 16) as u16;
         (*record).remote_port = u16::from_be(connection.ports as u16);
         (*record).role = connection.role;
-        (*record).flags = if connection.established == 0 { OPEN_MIDSTREAM } else { 0 };
+        (*record).flags = if connection.established == 0 { OPEN_MIDSTREAM } else { 0 }
+            | if earlier { OPEN_EARLIER } else { 0 };
         clear::<2>((&raw mut (*record).local).cast());
         clear::<2>((&raw mut (*record).remote).cast());
         clear::<13>((&raw mut (*record).path).cast());
@@ -289,7 +332,4 @@ pub fn open<const TYPED: bool>(
             }
         }
     }
-    entry.submit(crate::segment::wake_flag(size_of::<Open>() as u64));
-    connection.opened = 1;
-    true
 }

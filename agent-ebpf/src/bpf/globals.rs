@@ -3,7 +3,10 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf};
 use remora_abi::loss::{COUNTERS, Counter};
-use remora_abi::maps::{Batch, Connection, Control, DatagramSocket, Process, Sender, calls};
+use remora_abi::maps::{
+    Batch, Connection, Control, DatagramSocket, Earlier, Process, Sender, UNIX_CONNECTIONS as MOST_UNIX,
+    calls,
+};
 use remora_abi::offsets::{Offsets, Settings};
 use remora_abi::record::{Datagram, MAX_CAPTURE, MAX_DATAGRAM, READ, Segment};
 
@@ -23,7 +26,9 @@ pub static SETTINGS: Settings = Settings {
     wake_bytes: 0,
     only_namespace: 0,
     processor_bits: 0,
-    reserved: [0; 3],
+    earlier_connections: 0,
+    earlier_unix: 0,
+    reserved: 0,
 };
 
 /// A global's field as the agent set it: volatile, since the compiler knows only the value that stands here.
@@ -59,7 +64,7 @@ pub static CONNECTIONS: HashMap<u64, Connection> = HashMap::with_max_entries(65_
 
 /// Unix stream sockets, likewise. Nothing tells of their end, so the table forgets the least recently used.
 #[map]
-pub static UNIX_CONNECTIONS: LruHashMap<u64, Connection> = LruHashMap::with_max_entries(16_384, 0);
+pub static UNIX_CONNECTIONS: LruHashMap<u64, Connection> = LruHashMap::with_max_entries(MOST_UNIX, 0);
 
 /// UDP sockets, likewise.
 #[map]
@@ -100,6 +105,8 @@ pub enum Program {
     Read,
     /// Whatever sees a write.
     Write,
+    /// A pass over all sockets.
+    Iterator,
 }
 
 impl Program {
@@ -112,13 +119,17 @@ impl Program {
 
 /// Connection numbers given out by each CPU and [`Program`].
 #[map]
-pub static NUMBERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(3, 0);
+pub static NUMBERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(4, 0);
+
+/// What the passes have entered of connections from before the agent.
+#[map]
+pub static EARLIER: Array<Earlier> = Array::with_max_entries(1, 0);
 
 /// The programs of system calls, by [`remora_abi::maps::calls`].
 #[map]
 pub static CALLS: ProgramArray = ProgramArray::with_max_entries(calls::COUNT, 0);
 
-/// Where a [`Program`] works.
+/// Where a [`Program`] works that sees bytes, or the handshake.
 #[map]
 pub static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(3, 0);
 

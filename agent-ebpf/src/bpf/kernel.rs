@@ -54,6 +54,22 @@ pub const DATAGRAM: u16 = 2;
 #[derive(Clone, Copy)]
 pub struct Sock<const TYPED: bool>(pub u64);
 
+impl Sock<false> {
+    /// The socket behind a `struct file`, if it is one.
+    #[inline(always)]
+    pub fn of_file(file: u64) -> Option<Self> {
+        let inode: u64 = read(at(file, offset!(file_inode)));
+        let mode: u16 = read(at(inode, offset!(inode_mode)));
+        // S_ISSOCK
+        if mode & 0o170_000 != 0o140_000 {
+            return None;
+        }
+        let socket: u64 = read(at(file, offset!(file_private)));
+        let sock: u64 = read(at(socket, offset!(socket_sock)));
+        if sock == 0 { None } else { Some(Self(sock)) }
+    }
+}
+
 impl<const TYPED: bool> Sock<TYPED> {
     /// A field of `struct sock`.
     #[inline(always)]

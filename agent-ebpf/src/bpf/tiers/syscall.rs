@@ -85,15 +85,7 @@ fn socket(descriptor: u64) -> Option<Sock<false>> {
         return None;
     }
     let file: u64 = read(array + descriptor as u64 * 8);
-    let inode: u64 = read(at(file, offset!(file_inode)));
-    let mode: u16 = read(at(inode, offset!(inode_mode)));
-    // S_ISSOCK
-    if mode & 0o170_000 != 0o140_000 {
-        return None;
-    }
-    let socket: u64 = read(at(file, offset!(file_private)));
-    let sock: u64 = read(at(socket, offset!(socket_sock)));
-    if sock == 0 { None } else { Some(Sock(sock)) }
+    Sock::of_file(file)
 }
 
 /// The call that ends here and its result, put into the program's scratch.
