@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tier {
+    /// Trampolines at the entries and exits of the socket layer's functions: x86-64 since Linux 5.5, arm64 since 6.0.
+    Fentry,
+    /// Breakpoints, or what the kernel makes of them, at the same functions.
+    Kprobe,
     /// Two tracepoints of the socket layer, since Linux 6.3. They fire for sockets only and name the socket.
     SocketTracepoint,
     /// The exits of the system calls that move bytes. On every kernel since 5.8, at a cost for every system call of every
@@ -23,6 +27,10 @@ pub enum Choice {
     /// The best that this kernel has.
     #[default]
     Auto,
+    /// [`Tier::Fentry`] or nothing.
+    Fentry,
+    /// [`Tier::Kprobe`] or nothing.
+    Kprobe,
     /// The better of the two tracepoint tiers that this kernel has.
     Tracepoint,
     /// [`Tier::SocketTracepoint`] or nothing.
@@ -36,7 +44,10 @@ impl Choice {
     #[must_use]
     pub fn candidates(self) -> &'static [Tier] {
         match self {
-            Choice::Auto | Choice::Tracepoint => &[Tier::SocketTracepoint, Tier::SyscallTracepoint],
+            Choice::Auto => &Tier::ALL,
+            Choice::Fentry => &[Tier::Fentry],
+            Choice::Kprobe => &[Tier::Kprobe],
+            Choice::Tracepoint => &[Tier::SocketTracepoint, Tier::SyscallTracepoint],
             Choice::SocketTracepoint => &[Tier::SocketTracepoint],
             Choice::SyscallTracepoint => &[Tier::SyscallTracepoint],
         }
@@ -53,10 +64,26 @@ pub const COMMON: &[&str] = &[
 ];
 
 impl Tier {
+    /// All of them, the best first.
+    pub const ALL: [Self; 4] = [Self::Fentry, Self::Kprobe, Self::SocketTracepoint, Self::SyscallTracepoint];
+
+    /// The choice of this tier alone.
+    #[must_use]
+    pub fn forced(self) -> Choice {
+        match self {
+            Tier::Fentry => Choice::Fentry,
+            Tier::Kprobe => Choice::Kprobe,
+            Tier::SocketTracepoint => Choice::SocketTracepoint,
+            Tier::SyscallTracepoint => Choice::SyscallTracepoint,
+        }
+    }
+
     /// The raw tracepoints of this tier alone.
     #[must_use]
     pub fn hooks(self) -> &'static [&'static str] {
         match self {
+            Tier::Fentry => &["fentry_tcp_sendmsg"],
+            Tier::Kprobe => &["kprobe_tcp_sendmsg"],
             Tier::SocketTracepoint => &["sock_send_length", "sock_recv_length"],
             Tier::SyscallTracepoint => &["sys_exit"],
         }
@@ -66,7 +93,7 @@ impl Tier {
     #[must_use]
     pub fn tail_calls(self) -> &'static [(&'static str, u32)] {
         match self {
-            Tier::SocketTracepoint => &[],
+            Tier::Fentry | Tier::Kprobe | Tier::SocketTracepoint => &[],
             Tier::SyscallTracepoint => &[
                 ("sys_exit_read", calls::READ),
                 ("sys_exit_write", calls::WRITE),
@@ -86,7 +113,7 @@ impl Tier {
     pub fn senders(self) -> &'static [&'static str] {
         match self {
             Tier::SocketTracepoint => &["udp_sender4", "udp_sender6"],
-            Tier::SyscallTracepoint => &[],
+            Tier::Fentry | Tier::Kprobe | Tier::SyscallTracepoint => &[],
         }
     }
 
@@ -94,6 +121,8 @@ impl Tier {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Tier::Fentry => "fentry",
+            Tier::Kprobe => "kprobe",
             Tier::SocketTracepoint => "socket-tracepoint",
             Tier::SyscallTracepoint => "syscall-tracepoint",
         }
