@@ -64,6 +64,7 @@ fn try_tier(tier: Tier) -> Finding {
         ring_bytes: 256 * 1024,
         max_connections: 1024,
         namespace: None,
+        iterators: true,
         floor: false,
     };
     let what = format!("tier {tier}");
