@@ -47,6 +47,7 @@ offsets! {
     tcp_bytes_acknowledged = "tcp_sock"."bytes_acked",
     tcp_bytes_sent = "tcp_sock"."bytes_sent",
     tcp_bytes_resent = "tcp_sock"."bytes_retrans",
+    tcp_layer = "inet_connection_sock"."icsk_ulp_ops",
     tcp_round_trip = "tcp_sock"."srtt_us",
     tcp_retransmits = "tcp_sock"."total_retrans",
     net_inode = "net"."ns.inum",
@@ -60,6 +61,7 @@ offsets! {
     unix_address_length = "unix_address"."len",
     unix_address_name = "unix_address"."name",
     task_flags = "task_struct"."flags",
+    task_ring = "task_struct"."io_uring",
     task_files = "task_struct"."files",
     task_memory = "task_struct"."mm",
     task_process = "task_struct"."tgid",
@@ -106,6 +108,8 @@ pub struct Settings {
     pub only_namespace: u32,
     /// Bits that hold the number of any CPU of this machine.
     pub processor_bits: u32,
+    /// A [`Sample`](crate::record::Sample) of a connection is due so long after the last one; see [`ticks`].
+    pub sample_ticks: u32,
     /// Bytes of a thread's kernel stack, at whose top its user registers are saved; 0 where a helper finds them.
     pub stack_bytes: u32,
     /// `ITER_IOVEC`: the type of an `iov_iter` over an array of buffers of the process.
@@ -120,8 +124,16 @@ pub struct Settings {
     pub earlier_unix: u32,
 }
 
+/// The time by which samples are due, in units of 2^20 nanoseconds (about a millisecond), so that it takes 32 bits; it
+/// begins anew every 52 days.
+#[must_use]
+#[inline(always)]
+pub const fn ticks(nanoseconds: u64) -> u32 {
+    (nanoseconds >> 20) as u32
+}
+
 plain! {
-    Offsets = 62 * 4,
-    Settings = 44,
+    Offsets = 64 * 4,
+    Settings = 48,
 }
 const _: () = assert!(Offsets::FIELDS.len() * 4 == size_of::<Offsets>());

@@ -4,7 +4,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf};
 use remora_abi::loss::{COUNTERS, Counter};
 use remora_abi::maps::{
-    Batch, Connection, Control, DatagramSocket, Earlier, Process, Sender, Transfer,
+    Batch, Connection, Control, DatagramSocket, Earlier, Listener, Process, Sender, Transfer,
     UNIX_CONNECTIONS as MOST_UNIX, calls,
 };
 use remora_abi::offsets::{Offsets, Settings};
@@ -26,6 +26,7 @@ pub static SETTINGS: Settings = Settings {
     wake_bytes: 0,
     only_namespace: 0,
     processor_bits: 0,
+    sample_ticks: u32::MAX,
     stack_bytes: 0,
     iterator_vector: 0,
     iterator_buffer: 0,
@@ -80,6 +81,10 @@ pub static SENDERS: LruHashMap<u64, Sender> = LruHashMap::with_max_entries(4_096
 /// How far a thread is within a `sendmmsg` or `recvmmsg` on a UDP socket, likewise.
 #[map]
 pub static BATCHES: LruHashMap<u64, Batch> = LruHashMap::with_max_entries(1_024, 0);
+
+/// The listener that a thread is just closing, by process and thread id.
+#[map]
+pub static LISTENERS: LruHashMap<u64, Listener> = LruHashMap::with_max_entries(256, 0);
 
 /// What each thread is just reading or writing, likewise.
 #[map]
@@ -219,13 +224,13 @@ impl Scratch {
     }
 }
 
-/// What `recvmmsg` or `sendmmsg` did.
+/// What a program that goes on to another tells it: what `recvmmsg` or `sendmmsg` did, or what moved under a lock.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Messages {
     /// The socket's `struct sock`.
     pub sock: u64,
-    /// Messages that moved.
+    /// Messages that moved, or bytes.
     pub count: u64,
 }
 

@@ -22,6 +22,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use remora_abi::maps::Earlier;
+use remora_abi::offsets::ticks;
 use remora_abi::record::{AF_INET, AF_INET6, AF_UNIX, Open, ROLE_CLIENT, ROLE_SERVER};
 
 use crate::connection::{self, BPF_NOEXIST, foreign};
@@ -132,9 +133,10 @@ fn open(sock: Sock<false>, tcp: bool) -> bool {
 fn tell(sock: Sock<false>, process: u32, tcp: bool, own: bool, counts: &mut Earlier) -> bool {
     let Some(mut entry) = RECORDS.reserve::<Open>(0) else { return false };
     let mut connection = connection::earlier(sock, Program::Iterator, own);
-    connection.opened = 1;
     // SAFETY: a helper without preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
+    connection.opened = 1;
+    connection.sampled = ticks(now);
     // SAFETY: the reservation is of that size.
     unsafe { connection::describe(entry.as_mut_ptr(), sock, &connection, process, now, true) };
     let entered = if tcp {

@@ -1,8 +1,10 @@
 //! Reading kernel memory by resolved offsets.
 
 use aya_ebpf::helpers::generated::{
-    bpf_probe_read, bpf_probe_read_kernel, bpf_probe_read_user, bpf_skc_to_tcp_sock,
+    bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read, bpf_probe_read_kernel,
+    bpf_probe_read_user, bpf_skc_to_tcp_sock,
 };
+use remora_abi::offsets::MISSING;
 
 use crate::globals::offset;
 
@@ -63,6 +65,56 @@ pub const STREAM: u16 = 1;
 /// `SOCK_DGRAM`
 pub const DATAGRAM: u16 = 2;
 
+/// The socket behind a descriptor of the current process, if it is one.
+#[inline(always)]
+pub fn socket(descriptor: u64) -> Option<Sock<false>> {
+    // SAFETY: a helper without preconditions.
+    let task = unsafe { bpf_get_current_task() };
+    let files: u64 = read(at(task, offset!(task_files)));
+    let table: u64 = read(at(files, offset!(files_table)));
+    let (size, array) = if offset!(table_files) == offset!(table_size) + 8 {
+        // They stand side by side.
+        let [size, array]: [u64; 2] = read(at(table, offset!(table_size)));
+        (size as u32, array)
+    } else {
+        (read(at(table, offset!(table_size))), read(at(table, offset!(table_files))))
+    };
+    let descriptor = descriptor as u32;
+    if descriptor >= size {
+        return None;
+    }
+    Sock::of_file(read(array + descriptor as u64 * 8))
+}
+
+/// `PF_IO_WORKER` (include/linux/sched.h)
+pub const IO_WORKER: u32 = 0x0000_0010;
+/// `PF_KTHREAD`
+pub const KERNEL_THREAD: u32 = 0x0020_0000;
+
+/// Whether the bytes that a task moves are the kernel's own: kernel threads (NFS, Ceph) move those, io_uring's workers a
+/// process's.
+#[inline(always)]
+pub fn kernel_own(task: u64) -> bool {
+    let flags: u32 = read(at(task, offset!(task_flags)));
+    flags & (KERNEL_THREAD | IO_WORKER) == KERNEL_THREAD
+}
+
+/// Whether io_uring may be what moves bytes on the socket just now, and not the system call that the thread is in, though that
+/// has `descriptor` for its first argument: the workers have registers of the call that made them, and what a thread has in
+/// its ring is also finished on its way back from any other call. Since Linux 5.12, which made the workers threads of the process.
+#[inline(always)]
+pub fn by_ring<const TYPED: bool>(sock: Sock<TYPED>, descriptor: u64) -> bool {
+    if offset!(task_ring) == MISSING {
+        return false;
+    }
+    // SAFETY: a helper without preconditions.
+    let task = unsafe { bpf_get_current_task_btf() } as u64;
+    if load::<u32>(at(task, offset!(task_flags))) & IO_WORKER != 0 {
+        return true;
+    }
+    load::<u64>(at(task, offset!(task_ring))) != 0 && socket(descriptor).is_none_or(|other| other.0 != sock.0)
+}
+
 /// A `struct sock`. `TYPED` says that the verifier knows it as that (an argument of a BTF tracepoint): its fields are then
 /// loaded like any memory, a fault gives zeros, and no helper is called.
 #[derive(Clone, Copy)]
@@ -93,13 +145,13 @@ impl<const TYPED: bool> Sock<TYPED> {
 
     /// A field of `struct tcp_sock`.
     #[inline(always)]
-    fn tcp(self, offset: u32) -> u32 {
+    fn tcp<T: Copy + Default>(self, offset: u32) -> T {
         if !TYPED {
             return read(at(self.0, offset));
         }
         // SAFETY: the verifier knows that it is a socket; what is none of TCP's gives null.
         let tcp = unsafe { bpf_skc_to_tcp_sock(self.0 as *mut _) };
-        if tcp.is_null() { 0 } else { load(at(tcp as u64, offset)) }
+        if tcp.is_null() { T::default() } else { load(at(tcp as u64, offset)) }
     }
 
     /// `AF_INET` and so on; and remote port in network order (low half) and local port in host order (high half), 0 on a
@@ -163,6 +215,13 @@ impl<const TYPED: bool> Sock<TYPED> {
         self.tcp(offset!(tcp_written))
     }
 
+    /// Whether a protocol lies between the process and TCP (an "upper layer protocol": kernel TLS), so that what a call moves
+    /// is not what TCP carries.
+    #[inline(always)]
+    pub fn layered(self) -> bool {
+        self.tcp::<u64>(offset!(tcp_layer)) != 0
+    }
+
     /// `sk_err`
     #[inline(always)]
     pub fn error(self) -> u32 {
@@ -172,7 +231,7 @@ impl<const TYPED: bool> Sock<TYPED> {
     /// The smoothed round trip time, microseconds. (The kernel keeps eight times that.)
     #[inline(always)]
     pub fn round_trip(self) -> u32 {
-        self.tcp(offset!(tcp_round_trip)) >> 3
+        self.tcp::<u32>(offset!(tcp_round_trip)) >> 3
     }
 
     /// Segments that TCP sent again.

@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         max_connections: 1024,
         namespace: None,
         iterators: false,
+        sample_interval_ms: u64::MAX,
         floor: true,
     };
     match attach(&settings) {

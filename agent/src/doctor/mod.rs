@@ -65,11 +65,13 @@ fn try_tier(tier: Tier) -> Finding {
         max_connections: 1024,
         namespace: None,
         iterators: true,
+        sample_interval_ms: u64::MAX,
         floor: false,
     };
     let what = format!("tier {tier}");
     match probes::attach(&settings) {
         Ok(probes) => {
+            tracing::debug!(programs = ?probes.programs(), "{what}");
             let largest = probes.programs().into_iter().filter_map(|(_, verified)| verified).max();
             let size =
                 largest.map_or(String::new(), |n| format!(", largest program {n} verified instructions"));

@@ -7,7 +7,7 @@ use aya::programs::{CgroupAttachMode, CgroupSockAddr, Program, ProgramError, Pro
 use aya::{Btf, Ebpf, EbpfLoader};
 use remora_abi::Plain;
 use remora_abi::maps::UNIX_CONNECTIONS;
-use remora_abi::offsets::{MISSING, Settings as Globals};
+use remora_abi::offsets::{MISSING, Settings as Globals, ticks};
 
 use super::tier::{COMMON, Choice, FUNCTIONS, FUNCTIONS_NEED, Tier};
 use super::{Controls, EarlierConnections, KernelCounters, KernelTypes, PassError, ProbeError, btf};
@@ -30,6 +30,8 @@ pub struct Settings {
     pub namespace: Option<PathBuf>,
     /// Learn of connections from before by the kernel's iterators.
     pub iterators: bool,
+    /// While bytes move on a connection, what TCP knows of it is told once in so many milliseconds.
+    pub sample_interval_ms: u64,
     /// Attach empty programs instead: what any agent on these hooks costs.
     pub floor: bool,
 }
@@ -131,6 +133,7 @@ fn attach_tier(
         wake_bytes: (ring_bytes / 16).min(256 * 1024),
         only_namespace: namespace.unwrap_or(0),
         processor_bits: processor_bits(),
+        sample_ticks: sample_ticks(settings.sample_interval_ms),
         stack_bytes: stack_bytes(),
         iterator_vector: types.iterator.vector,
         iterator_buffer: types.iterator.buffer,
@@ -339,7 +342,7 @@ fn load_tail_calls(
     let mut table: ProgramArray<MapData> =
         ebpf.take_map("CALLS").and_then(|map| map.try_into().ok()).ok_or_else(broken)?;
     for &(name, index) in tier.tail_calls() {
-        load(ebpf, name, "sys_exit", types)?;
+        load(ebpf, name, tier.tail_calls_at(), types)?;
         let descriptor: &ProgramFd = program(ebpf, name)?.fd().map_err(|error| hook_error(name, &error))?;
         table.set(index, descriptor, 0).map_err(|error| {
             HookError::Other(format!("`{name}` cannot be entered in the table of calls: {error}"))
@@ -460,6 +463,12 @@ impl Probes {
             })
             .collect()
     }
+}
+
+/// Milliseconds in the units of the programs.
+fn sample_ticks(milliseconds: u64) -> u32 {
+    // Their clock begins anew after 52 days; a year's interval must not be a short one.
+    ticks(milliseconds.min(1 << 31).saturating_mul(1_000_000)).max(1)
 }
 
 /// Before Linux 5.11 maps count against this limit.

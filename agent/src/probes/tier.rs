@@ -58,6 +58,8 @@ impl Choice {
 pub const COMMON: &[&str] = &[
     "inet_sock_set_state",
     "tcp_destroy_sock",
+    "tcp_receive_reset",
+    "tcp_send_reset",
     "sched_process_exec",
     "sched_process_fork",
     "sched_process_exit",
@@ -160,6 +162,15 @@ impl Tier {
         }
     }
 
+    /// What the programs of [`Self::tail_calls`] are loaded for: the same as those that go on to them.
+    #[must_use]
+    pub fn tail_calls_at(self) -> &'static str {
+        match self {
+            Tier::Fentry | Tier::Kprobe => "release_sock",
+            Tier::SocketTracepoint | Tier::SyscallTracepoint => "sys_exit",
+        }
+    }
+
     /// Whether it hooks functions, and so depends on their form and on the structures that they are given.
     #[must_use]
     pub fn hooks_functions(self) -> bool {
@@ -170,13 +181,20 @@ impl Tier {
     #[must_use]
     pub fn tail_calls(self) -> &'static [(&'static str, u32)] {
         match self {
-            Tier::Fentry | Tier::Kprobe | Tier::SocketTracepoint => &[],
+            Tier::Fentry => {
+                &[("fentry_release_sock_read", calls::READ), ("fentry_release_sock_write", calls::WRITE)]
+            }
+            Tier::Kprobe => {
+                &[("kprobe_release_sock_read", calls::READ), ("kprobe_release_sock_write", calls::WRITE)]
+            }
+            Tier::SocketTracepoint => &[],
             Tier::SyscallTracepoint => &[
                 ("sys_exit_read", calls::READ),
                 ("sys_exit_write", calls::WRITE),
                 ("sys_exit_splice", calls::SPLICE),
                 ("sys_exit_recvmmsg", calls::RECVMMSG),
                 ("sys_exit_sendmmsg", calls::SENDMMSG),
+                ("sys_exit_accept", calls::ACCEPT),
                 ("sys_exit_read_datagram", calls::READ_DATAGRAM),
                 ("sys_exit_write_datagram", calls::WRITE_DATAGRAM),
                 ("sys_exit_recvmmsg_datagrams", calls::READ_DATAGRAMS),

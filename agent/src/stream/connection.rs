@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use remora_abi::maps::{Control, MODE_FRAMES, MODE_HEADS, MODE_TURNS};
 use remora_abi::record::{
-    AF_INET, AF_INET6, AMBIGUOUS, Close, END_OF_STREAM, OPEN_EARLIER, OPEN_MIDSTREAM, Open, READ,
-    ROLE_CLIENT, ROLE_SERVER, RUN_START, Segment,
+    AF_INET, AF_INET6, AMBIGUOUS, Close, END_OF_STREAM, Failed, OPEN_EARLIER, OPEN_MIDSTREAM, Open, READ,
+    ROLE_CLIENT, ROLE_SERVER, RUN_START, Reset, Sample, Segment,
 };
 
 use super::Counters;
@@ -42,6 +42,25 @@ pub struct Facts {
     pub namespace: u32,
 }
 
+impl Facts {
+    /// Of a connection that came to nothing.
+    #[must_use]
+    pub fn of_failed(failed: &Failed) -> Self {
+        let Failed { family, local_port, remote_port, .. } = *failed;
+        Self {
+            id: failed.connection,
+            process: failed.process,
+            local: inet(family, &failed.local, local_port),
+            remote: inet(family, &failed.remote, remote_port),
+            transport: Transport::Stream,
+            role: role(failed.role),
+            protocol: None,
+            midstream: false,
+            namespace: failed.namespace,
+        }
+    }
+}
+
 /// Where a connection stands.
 enum Stage {
     Searching(Box<Searching>),
@@ -71,8 +90,8 @@ pub struct Connection {
     written: Option<u64>,
     /// What passed, and what of it has been told.
     passed: Passed,
-    /// The end of the stream that this end reads was read, too.
-    read_to_end: bool,
+    /// At least one byte of it was captured, or that none was has been counted.
+    captured: bool,
     reorder: Reorder,
     control: Control,
     /// Who moved bytes last, and when.
@@ -101,11 +120,6 @@ impl Connection {
     /// A connection that begins to be looked at.
     #[must_use]
     pub fn new(open: &Open) -> Self {
-        let role = match open.role {
-            ROLE_CLIENT => Some(Role::Client),
-            ROLE_SERVER => Some(Role::Server),
-            _ => None,
-        };
         let unit = Unit { process: open.process, ..Unit::default() };
         Self {
             facts: Facts {
@@ -114,7 +128,7 @@ impl Connection {
                 local: endpoint(open, &open.local, open.local_port),
                 remote: endpoint(open, &open.remote, open.remote_port),
                 transport: Transport::Stream,
-                role,
+                role: role(open.role),
                 protocol: None,
                 midstream: open.flags & OPEN_MIDSTREAM != 0,
                 namespace: open.namespace,
@@ -123,8 +137,8 @@ impl Connection {
             earlier: open.flags & OPEN_EARLIER != 0,
             read: None,
             written: None,
-            passed: Passed::new(open.header.time, open.established),
-            read_to_end: false,
+            passed: Passed::new(open),
+            captured: false,
             reorder: Reorder::default(),
             control: Control { connection: open.connection, ..Control::default() },
             last: Moment { time: open.header.time, unit },
@@ -189,6 +203,7 @@ impl Connection {
         if segment.flags & AMBIGUOUS != 0 {
             return;
         }
+        self.captured |= !payload.is_empty();
         let reading = segment.direction == READ;
         if segment.flags & END_OF_STREAM != 0 {
             self.stream_end(reading, at, room);
@@ -267,7 +282,9 @@ impl Connection {
                         self.unknown(Some("tls"), room);
                     }
                     Outcome::GivenUp => {
-                        Counters::bump(&room.counters.unknown_protocol_connections, 1);
+                        if !self.unread(room) {
+                            Counters::bump(&room.counters.unknown_protocol_connections, 1);
+                        }
                         self.unknown(None, room);
                     }
                     Outcome::Known(known) => self.parse(reading, known, room),
@@ -319,11 +336,19 @@ impl Connection {
     }
 
     fn stream_end(&mut self, reading: bool, at: Moment, room: &mut Room<'_>) {
-        self.read_to_end |= reading;
         if let Stage::Parsing(parser) = &mut self.stage {
             parser.stream_end(stream(self.facts.role.unwrap_or(Role::Client), reading), at, room.out);
             self.follow(room);
         }
+    }
+
+    /// Whether not one byte could be read of it so far; counted once.
+    fn unread(&mut self, room: &Room<'_>) -> bool {
+        let unread = !std::mem::replace(&mut self.captured, true);
+        if unread {
+            Counters::bump(&room.counters.unread_connections, 1);
+        }
+        unread
     }
 
     /// No parser wants it: what is left to be told is who speaks when, if it is known who asks, and how much.
@@ -389,6 +414,16 @@ impl Connection {
         self.closed.get_or_insert(*close);
     }
 
+    /// What TCP knows of it now.
+    pub fn sample(&mut self, sample: &Sample) {
+        self.passed.tcp(sample.round_trip, sample.retransmits);
+    }
+
+    /// One of its ends broke it off.
+    pub fn reset(&mut self, reset: &Reset) {
+        self.passed.reset(reset.direction == READ);
+    }
+
     /// The process of its first segment ended.
     pub fn owner_gone(&mut self) {
         self.owner_gone = true;
@@ -447,16 +482,12 @@ impl Connection {
     fn unseen(&mut self, reading: bool, position: u64, at: Moment, room: &mut Room<'_>) {
         let start = if self.begins_at_zero() { 0 } else { position };
         let seen = if reading { self.read } else { self.written }.unwrap_or(start);
-        // The end of a stream takes one sequence number.
         let gap = position.saturating_sub(seen);
-        if gap > 1 && gap < 1 << 31 {
+        if gap > 0 && gap < 1 << 31 {
             self.gap(gap, room);
-            // The end of what was written takes a number if it was sent, of what was read if it was read.
-            let orderly = self.closed.is_some_and(|close| close.error == 0);
-            let ended = if reading { self.read_to_end } else { orderly };
-            self.passed.add(reading, gap - u64::from(ended));
-            if matches!(self.stage, Stage::Unknown(_)) {
-                // When they passed is not known.
+            self.passed.add(reading, gap);
+            if !matches!(self.stage, Stage::Parsing(_)) {
+                // When they passed is not known, so they are no turn.
                 return;
             }
             let chunk = Chunk { at, position: seen, length: gap, bytes: &[], run_start: false };
@@ -469,6 +500,9 @@ impl Connection {
         self.release(u64::MAX, room);
         if let Stage::Searching(..) = self.stage {
             // It ended before it was decided.
+            if self.read.is_some() || self.written.is_some() || self.passed.any() {
+                self.unread(room);
+            }
             self.settle(None, room);
         }
         let parser: Option<&mut dyn Parser> = match &mut self.stage {
@@ -481,13 +515,11 @@ impl Connection {
             room.counters.losses(&parser.take_losses());
         }
         self.stage = Stage::Off;
-        let close = self.closed;
-        self.passed.end(Ended {
-            time: close.map_or(time, |close| close.header.time),
-            cause,
-            round_trip: close.map_or(0, |close| close.round_trip),
-            retransmits: close.map_or(0, |close| close.retransmits),
-        });
+        if let Some(close) = self.closed {
+            self.passed.tcp(close.round_trip, close.retransmits);
+        }
+        let time = self.closed.map_or(time, |close| close.header.time);
+        self.passed.end(Ended { time, cause });
     }
 
     /// What passed on it since the last time that this was asked.
@@ -508,19 +540,33 @@ impl Connection {
     }
 }
 
+fn role(role: u8) -> Option<Role> {
+    match role {
+        ROLE_CLIENT => Some(Role::Client),
+        ROLE_SERVER => Some(Role::Server),
+        _ => None,
+    }
+}
+
 fn endpoint(open: &Open, address: &[u8; 16], port: u16) -> Endpoint {
     match open.family {
+        AF_INET | AF_INET6 => inet(open.family, address, port),
+        _ => Endpoint::Unix(unix_path(&open.path)),
+    }
+}
+
+fn inet(family: u16, address: &[u8; 16], port: u16) -> Endpoint {
+    match family {
         AF_INET => {
             let [a, b, c, d, ..] = *address;
             Endpoint::Inet(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), port))
         }
-        AF_INET6 => {
+        _ => {
             // An IPv4-mapped address is IPv4 on the wire, and told so.
             let ip = Ipv6Addr::from(*address);
             let ip = ip.to_ipv4_mapped().map_or(IpAddr::V6(ip), IpAddr::V4);
             Endpoint::Inet(SocketAddr::new(ip, port))
         }
-        _ => Endpoint::Unix(unix_path(&open.path)),
     }
 }
 

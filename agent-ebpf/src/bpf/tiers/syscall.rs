@@ -7,27 +7,24 @@
 //! another socket in its place, that socket's own sequence number has not moved by what the call returned, and the
 //! segment is counted as ambiguous instead of being told of the wrong connection.
 
-use aya_ebpf::helpers::generated::bpf_get_current_task;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use remora_abi::loss::Counter;
 use remora_abi::maps::calls;
 use remora_abi::record::{READ, WRITE};
 
-use crate::connection::Found;
+use crate::connection::{self, Found};
 use crate::datagram::{self, MESSAGE_SIZE, Peer};
-use crate::globals::{CALLS, Messages, Program, Scratch, count, offset};
-use crate::kernel::{Sock, UDP, at, opaque, read, read_user};
+use crate::globals::{CALLS, Messages, Program, Scratch, count};
+use crate::kernel::{Sock, UDP, at, opaque, read_user, socket};
 use crate::pieces::{MSG_ERRQUEUE, MSG_PEEK, MSG_TRUNC, Pieces, number};
 use crate::registers::Call;
-use crate::segment::{MAX_RECORDS, moved, wanted};
+use crate::segment::{MAX_RECORDS, RECORDS_A_MESSAGE, moved, wanted};
 
 /// Messages of `sendmmsg` and `recvmmsg` that are followed.
 const MAX_MESSAGES: u64 = 4;
 /// Messages whose lengths are added up, so that those that are followed can be placed.
 const MAX_COUNTED_MESSAGES: u64 = 8;
-/// Records that one of them makes at most.
-const RECORDS_A_MESSAGE: u64 = 5;
 /// As above, of datagrams.
 const MAX_DATAGRAMS: u64 = 16;
 /// Offset of `msg_len` in it.
@@ -59,33 +56,12 @@ pub fn sys_exit(context: BtfTracePointContext) -> i32 {
         number::SPLICE => calls::SPLICE,
         number::RECVMMSG => calls::RECVMMSG,
         number::SENDMMSG => calls::SENDMMSG,
+        number::ACCEPT | number::ACCEPT4 => calls::ACCEPT,
         _ => return 0,
     };
     // SAFETY: the table holds programs of this kind only. It returns only if the entry is missing.
     unsafe { CALLS.tail_call(&context, index) };
     0
-}
-
-/// The socket behind a descriptor of the current process, if it is one.
-#[inline(always)]
-fn socket(descriptor: u64) -> Option<Sock<false>> {
-    // SAFETY: a helper without preconditions.
-    let task = unsafe { bpf_get_current_task() };
-    let files: u64 = read(at(task, offset!(task_files)));
-    let table: u64 = read(at(files, offset!(files_table)));
-    let (size, array) = if offset!(table_files) == offset!(table_size) + 8 {
-        // They stand side by side.
-        let [size, array]: [u64; 2] = read(at(table, offset!(table_size)));
-        (size as u32, array)
-    } else {
-        (read(at(table, offset!(table_size))), read(at(table, offset!(table_files))))
-    };
-    let descriptor = descriptor as u32;
-    if descriptor >= size {
-        return None;
-    }
-    let file: u64 = read(array + descriptor as u64 * 8);
-    Sock::of_file(file)
 }
 
 /// The call that ends here and its result, put into the program's scratch.
@@ -95,6 +71,16 @@ fn ended(context: &BtfTracePointContext, program: Program) -> Option<(&'static m
     scratch.call = Call::of(context.arg(0));
     scratch.behind = 0;
     Some((scratch.again(), context.arg(1)))
+}
+
+/// At the exit of `accept` and `accept4`: the result is the new descriptor.
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit_accept(context: BtfTracePointContext) -> i32 {
+    let descriptor: i64 = context.arg(1);
+    if let Some(sock) = socket(descriptor as u64) {
+        connection::accepted(sock);
+    }
+    0
 }
 
 /// At the exit of calls that read.

@@ -17,14 +17,9 @@ use aya_ebpf::helpers::generated::bpf_get_current_task;
 use remora_abi::maps::{SHAPE_BUFFER, SHAPE_NONE, SHAPE_VECTOR, Transfer};
 
 use crate::globals::{Scratch, TRANSFERS, offset, setting};
-use crate::kernel::{at, read};
+use crate::kernel::{IO_WORKER, KERNEL_THREAD, at, read};
 use crate::pieces::Pieces;
 use crate::registers::Call;
-
-/// `PF_KTHREAD` (include/linux/sched.h)
-const KERNEL_THREAD: u32 = 0x0020_0000;
-/// `PF_IO_WORKER`
-const IO_WORKER: u32 = 0x0000_0010;
 
 /// The key of the current thread's transfer.
 #[inline(always)]
