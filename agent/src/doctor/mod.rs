@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::probes::{self, ProbeError, Tier};
+use crate::probes::{self, PassError, ProbeError, Tier};
 use processes::ProcessReport;
 
 /// All findings.
@@ -42,12 +42,14 @@ pub struct Finding {
 /// Looks at everything. Tiers are tried for real: attached, and detached at once.
 #[must_use]
 pub fn examine() -> Report {
-    let tiers: Vec<(Tier, Finding)> = Tier::ALL.into_iter().map(|tier| (tier, try_tier(tier))).collect();
+    let mut earlier = None;
+    let tiers: Vec<(Tier, Finding)> =
+        Tier::ALL.into_iter().map(|tier| (tier, try_tier(tier, &mut earlier))).collect();
     let tier = tiers.iter().find(|(_, finding)| finding.ok == Some(true)).map(|(tier, _)| *tier);
     Report {
         can_run: tier.is_some(),
         tier,
-        host: vec![kernel(), types(), privileges(), lockdown()],
+        host: [kernel(), types(), privileges(), lockdown()].into_iter().chain(earlier).collect(),
         tiers: tiers.into_iter().map(|(_, finding)| finding).collect(),
         processes: processes::survey(Path::new("/proc")),
     }
@@ -57,7 +59,8 @@ fn finding(what: &str, ok: Option<bool>, found: impl Into<String>, advice: Optio
     Finding { what: what.to_owned(), ok, found: found.into(), advice: advice.map(str::to_owned) }
 }
 
-fn try_tier(tier: Tier) -> Finding {
+/// Tries a tier, and what goes with every tier: the first that can be had tells of it.
+fn try_tier(tier: Tier, earlier: &mut Option<Finding>) -> Finding {
     // Small maps: nothing is going to be captured.
     let settings = probes::Settings {
         tier: tier.forced(),
@@ -70,7 +73,8 @@ fn try_tier(tier: Tier) -> Finding {
     };
     let what = format!("tier {tier}");
     match probes::attach(&settings) {
-        Ok(probes) => {
+        Ok(mut probes) => {
+            earlier.get_or_insert_with(|| earlier_connections(probes.take_earlier().err().as_ref()));
             tracing::debug!(programs = ?probes.programs(), "{what}");
             let largest = probes.programs().into_iter().filter_map(|(_, verified)| verified).max();
             let size =
@@ -91,6 +95,21 @@ fn try_tier(tier: Tier) -> Finding {
         }
         Err(error) => finding(&what, Some(false), error.to_string(), None),
     }
+}
+
+/// Whether connections from before the agent are known at its start.
+fn earlier_connections(no_iterators: Option<&PassError>) -> Finding {
+    let what = "connections from before";
+    let Some(reason) = no_iterators else {
+        return finding(what, Some(true), "known at start, by the kernel's iterator over open files", None);
+    };
+    let counted = if Path::new("/proc/net/tcp").exists() { ", and counted by /proc" } else { "" };
+    finding(
+        what,
+        None,
+        format!("known when their first bytes move{counted}: {reason}"),
+        Some("CAP_BPF and CAP_PERFMON, and a kernel whose security modules permit BPF iterators"),
+    )
 }
 
 fn kernel() -> Finding {
