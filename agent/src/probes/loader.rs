@@ -9,7 +9,7 @@ use remora_abi::Plain;
 use remora_abi::maps::UNIX_CONNECTIONS;
 use remora_abi::offsets::{MISSING, Settings as Globals, ticks};
 
-use super::tier::{COMMON, Choice, FUNCTIONS, FUNCTIONS_NEED, Tier};
+use super::tier::{COMMON, Choice, FUNCTIONS, FUNCTIONS_NEED, OBSOLETE, Tier};
 use super::{Controls, EarlierConnections, KernelCounters, KernelTypes, PassError, ProbeError, btf};
 
 /// The programs, as `build.rs` built them.
@@ -175,7 +175,11 @@ fn attach_tier(
         load(&mut ebpf, hook, place(hook), &kernel_types).map_err(refuse)?;
     }
     let mut optional = Vec::new();
+    let has = |function: &str| types.functions.iter().any(|(name, _)| *name == function);
     for hook in tier.optional_hooks() {
+        if OBSOLETE.contains(&place(hook)) && !has(place(hook)) {
+            continue;
+        }
         match load(&mut ebpf, hook, place(hook), &kernel_types) {
             Ok(()) => optional.push(hook),
             Err(error) => without.push(error.reason()),

@@ -77,8 +77,12 @@ pub const FUNCTIONS: &[(&str, usize)] = &[
     ("unix_stream_read_actor", 4),
     ("unix_stream_recvmsg", 4),
     ("unix_stream_sendmsg", 3),
+    ("unix_stream_sendpage", 5),
     ("unix_stream_splice_actor", 4),
 ];
+
+/// Functions of old kernels, without which newer ones move bytes by others that are hooked, too.
+pub const OBSOLETE: &[&str] = &["unix_stream_sendpage"];
 
 /// Structures of which every field that [`remora_abi::offsets::Offsets`] names is needed where functions are hooked.
 pub const FUNCTIONS_NEED: &[&str] = &["msghdr", "iov_iter", "unix_stream_read_state", "sk_buff"];
@@ -140,23 +144,31 @@ impl Tier {
         }
     }
 
-    /// Likewise, what the tier does without where the kernel has it not: IPv6 (it may be a module), splices of unix sockets.
+    /// Likewise, what the tier does without where the kernel has it not: the time at which a connection is accepted (kernels built without
+    /// security modules), IPv6 (it may be a module), splices of unix sockets
+    /// (those to them have a function of their own before Linux 6.5 only).
     #[must_use]
     pub fn optional_hooks(self) -> &'static [&'static str] {
         match self {
             Tier::Fentry => &[
+                "fentry_security_sock_graft",
                 "fentry_udpv6_sendmsg",
                 "fexit_udpv6_sendmsg",
                 "fentry_udpv6_recvmsg",
                 "fentry_unix_stream_splice_actor",
                 "fexit_unix_stream_splice_actor",
+                "fentry_unix_stream_sendpage",
+                "fexit_unix_stream_sendpage",
             ],
             Tier::Kprobe => &[
+                "kprobe_security_sock_graft",
                 "kprobe_udpv6_sendmsg",
                 "kretprobe_udpv6_sendmsg",
                 "kprobe_udpv6_recvmsg",
                 "kprobe_unix_stream_splice_actor",
                 "kretprobe_unix_stream_splice_actor",
+                "kprobe_unix_stream_sendpage",
+                "kretprobe_unix_stream_sendpage",
             ],
             Tier::SocketTracepoint | Tier::SyscallTracepoint => &[],
         }
