@@ -68,6 +68,7 @@ offsets! {
     table_files = "fdtable"."fd",
     file_private = "file"."private_data",
     file_inode = "file"."f_inode",
+    memory_owner = "mm_struct"."owner",
     memory_arguments = "mm_struct"."arg_start",
     memory_arguments_end = "mm_struct"."arg_end",
     memory_environment = "mm_struct"."env_start",
@@ -125,7 +126,7 @@ pub const fn ticks(nanoseconds: u64) -> u32 {
 }
 
 plain! {
-    Offsets = 60 * 4,
+    Offsets = 61 * 4,
     Settings = 40,
 }
 const _: () = assert!(Offsets::FIELDS.len() * 4 == size_of::<Offsets>());

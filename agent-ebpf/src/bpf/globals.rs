@@ -96,9 +96,10 @@ pub static TRANSFERS: LruHashMap<u64, Transfer> = LruHashMap::with_max_entries(1
 #[map]
 pub static CONTROLS: Array<Control> = Array::with_max_entries(65_536, BPF_F_MMAPABLE);
 
-/// What is special about a process, by its id.
+/// What is special about a process, by its id. (Its memory is there from the start: before Linux 6.1 the kernel warns of
+/// programs that may run anywhere and use a map whose elements are allocated on demand.)
 #[map]
-pub static PROCESSES: HashMap<u32, Process> = HashMap::with_max_entries(16_384, BPF_F_NO_PREALLOC);
+pub static PROCESSES: HashMap<u32, Process> = HashMap::with_max_entries(16_384, 0);
 
 /// How often [`PROCESSES`] has changed, so that what it said can be kept.
 #[map]
@@ -177,7 +178,7 @@ pub struct Scratch {
     pub behind: u32,
     /// 1 while a program of the tiers that hook functions works here. The kernel may preempt those.
     pub busy: u32,
-    /// 1 if the thread is io_uring's worker and, on old kernels, none of the process's own: the connection's is meant.
+    /// The process whose bytes a thread of the kernel moves, 0 if the thread is one of its own process.
     pub borrowed: u32,
     /// A datagram's record, its fixed part.
     pub datagram: Datagram,
@@ -228,7 +229,7 @@ pub struct Messages {
     pub sock: u64,
     /// Messages that moved, or bytes.
     pub count: u64,
-    /// The message that comes next.
+    /// Index of the next of these messages.
     pub next: u64,
 }
 
@@ -280,7 +281,6 @@ pub const GATHER: usize = 2048;
 // The kernel's limit for an element of a per-CPU array.
 const _: () = assert!(size_of::<Scratch>() <= 32 * 1024);
 
-const BPF_F_NO_PREALLOC: u32 = 1;
 const BPF_F_MMAPABLE: u32 = 1 << 10;
 
 /// Adds to a counter.

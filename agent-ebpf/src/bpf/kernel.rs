@@ -98,16 +98,39 @@ pub fn socket_of(file: u64) -> Option<Sock<false>> {
 }
 
 /// `PF_IO_WORKER` (include/linux/sched.h)
-pub const IO_WORKER: u32 = 0x0000_0010;
+const IO_WORKER: u32 = 0x0000_0010;
 /// `PF_KTHREAD`
-pub const KERNEL_THREAD: u32 = 0x0020_0000;
+const KERNEL_THREAD: u32 = 0x0020_0000;
 
-/// Whether the bytes that a task moves are the kernel's own: kernel threads (NFS, Ceph) move those, io_uring's workers a
-/// process's.
-#[inline(always)]
-pub fn kernel_own(task: u64) -> bool {
-    let flags: u32 = read(at(task, offset!(task_flags)));
-    flags & (KERNEL_THREAD | IO_WORKER) == KERNEL_THREAD
+/// Whose bytes a task moves.
+pub enum Mover {
+    /// Its process's.
+    Itself,
+    /// Those of a process whose memory this thread of the kernel has borrowed: io_uring's workers before Linux 5.12, which made
+    /// them threads of the process.
+    Borrower(u32),
+    /// The kernel's own (NFS, Ceph, a splice between sockets).
+    Kernel,
+}
+
+impl Mover {
+    /// Whose bytes the task at that address moves.
+    #[inline(always)]
+    pub fn of(task: u64) -> Self {
+        let flags: u32 = read(at(task, offset!(task_flags)));
+        if flags & KERNEL_THREAD == 0 {
+            return Mover::Itself;
+        }
+        let memory: u64 = read(at(task, offset!(task_memory)));
+        if memory == 0 || offset!(memory_owner) == MISSING {
+            return Mover::Kernel;
+        }
+        let owner: u64 = read(at(memory, offset!(memory_owner)));
+        match read(at(owner, offset!(task_process))) {
+            0 => Mover::Kernel,
+            process => Mover::Borrower(process),
+        }
+    }
 }
 
 /// Whether io_uring may be what moves bytes on the socket just now, and not the system call that the thread is in, though that

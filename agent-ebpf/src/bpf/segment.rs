@@ -289,8 +289,7 @@ fn observe<const TYPED: bool>(
 ) -> bool {
     // SAFETY: helpers without preconditions.
     let (now, who) = unsafe { (bpf_ktime_get_ns(), bpf_get_current_pid_tgid()) };
-    let borrowed = scratch.borrowed != 0 && connection.process != 0;
-    let process = if borrowed { connection.process } else { (who >> 32) as u32 };
+    let process = if scratch.borrowed != 0 { scratch.borrowed } else { (who >> 32) as u32 };
     let generation = GENERATION.get(0).copied().unwrap_or(0);
     if connection.process != process || connection.generation != generation {
         let mut goid_offset = 0;

@@ -68,14 +68,17 @@ pub struct ProgramReport {
 /// Looks at everything. Tiers are tried for real: attached, and detached at once.
 #[must_use]
 pub fn examine() -> Report {
-    let tiers: Vec<TierReport> = Tier::ALL.into_iter().map(try_tier).collect();
+    // Before a tier is tried, which may change what the others need.
+    let (privileges, needs) = (privileges(), Tier::ALL.map(privileges::needs));
+    let tiers: Vec<TierReport> =
+        Tier::ALL.into_iter().zip(needs).map(|(tier, needs)| try_tier(tier, needs)).collect();
     let tier = tiers.iter().find(|tried| tried.finding.ok == Some(true)).map(|tried| tried.tier);
     Report {
         can_run: tier.is_some(),
         tier,
-        host: vec![kernel(), types(), privileges(), lockdown()],
+        host: vec![kernel(), types(), privileges, lockdown()],
         tiers,
-        processes: processes::survey(Path::new("/proc")),
+        processes: processes::survey(Path::new("/proc"), tier),
     }
 }
 
@@ -83,7 +86,7 @@ fn finding(what: &str, ok: Option<bool>, found: impl Into<String>, advice: Optio
     Finding { what: what.to_owned(), ok, found: found.into(), advice: advice.map(str::to_owned) }
 }
 
-fn try_tier(tier: Tier) -> TierReport {
+fn try_tier(tier: Tier, privileges: Vec<Need>) -> TierReport {
     // Small maps: nothing is going to be captured.
     let settings = probes::Settings {
         tier: tier.forced(),
@@ -98,7 +101,7 @@ fn try_tier(tier: Tier) -> TierReport {
         tier,
         finding: finding(&what, Some(false), "", None),
         load_ms: None,
-        privileges: privileges::needs(tier),
+        privileges,
         programs: Vec::new(),
     };
     report.finding = match probes::attach(&settings) {

@@ -10,7 +10,7 @@ use remora_abi::Plain;
 use remora_abi::offsets::{MISSING, Settings as Globals, ticks};
 
 use super::privileges::{self, Capability, Held};
-use super::tier::{COMMON, Choice, FUNCTIONS, FUNCTIONS_NEED, Tier};
+use super::tier::{COMMON, Choice, FUNCTIONS, FUNCTIONS_NEED, OBSOLETE, Tier};
 use super::{Controls, KernelCounters, KernelTypes, ProbeError, btf};
 
 /// The programs, as `build.rs` built them.
@@ -172,7 +172,11 @@ fn attach_tier(
         load(&mut ebpf, hook, place(hook), &kernel_types, tier).map_err(refuse)?;
     }
     let mut optional = Vec::new();
+    let has = |function: &str| types.functions.iter().any(|(name, _)| *name == function);
     for hook in tier.optional_hooks() {
+        if OBSOLETE.contains(&place(hook)) && !has(place(hook)) {
+            continue;
+        }
         match load(&mut ebpf, hook, place(hook), &kernel_types, tier) {
             Ok(()) => optional.push(hook),
             Err(error) => without.push(error.reason()),

@@ -51,20 +51,18 @@ impl Reorder {
         let (first, _) = self.held.front()?;
         let seen = written.is_none_or(|written| first.other_position <= written + 1);
         let late = now.saturating_sub(first.header.time) > PATIENCE;
-        if seen || late { self.next() } else { None }
-    }
-
-    /// The next segment that does not wait for a write which begins at `position`: its cause stands before that and is not
-    /// going to come any more, for the writes of a stream are told in their order.
-    pub fn before(&mut self, position: u64) -> Option<(Segment, Vec<u8>)> {
-        let (first, _) = self.held.front()?;
-        if first.other_position > position { None } else { self.next() }
-    }
-
-    fn next(&mut self) -> Option<(Segment, Vec<u8>)> {
+        if !seen && !late {
+            return None;
+        }
         let next = self.held.pop_front()?;
         self.bytes -= next.1.len();
         Some(next)
+    }
+
+    /// The position of the written stream that the first segment waits for, and the segment's time; `None` if none waits.
+    #[must_use]
+    pub fn awaits(&self) -> Option<(u64, u64)> {
+        self.held.front().map(|(segment, _)| (segment.other_position, segment.header.time))
     }
 
     /// Whether any segment waits.
@@ -100,14 +98,16 @@ mod tests {
         assert!(reorder.is_empty());
     }
 
+    /// What it waits for is told, so that it can be let go when that turns out to have passed unseen.
     #[test]
-    fn a_response_does_not_wait_for_the_next_request() {
+    fn says_what_is_awaited() {
         let mut reorder = Reorder::default();
-        let response = read(100, 5);
-        reorder.hold(response, b"HTTP");
-        assert_eq!(reorder.before(50), None, "it may be what it waits for");
-        assert_eq!(reorder.before(100), Some((response, b"HTTP".to_vec())));
-        assert_eq!(reorder.before(200), None);
+        assert_eq!(reorder.awaits(), None);
+        reorder.hold(read(100, 5), b"");
+        reorder.hold(read(200, 6), b"");
+        assert_eq!(reorder.awaits(), Some((100, 5)));
+        assert!(reorder.ready(Some(100), 5).is_some());
+        assert_eq!(reorder.awaits(), Some((200, 6)));
     }
 
     #[test]

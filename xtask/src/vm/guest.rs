@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use super::job::{Doctor, Ended, Job, Line, Test, Tier, Verdict};
 
@@ -85,9 +85,12 @@ fn survey(job: &Job) -> Result<Vec<Tier>> {
             .args(["record", "--tier", tier.name(), "--seconds", "0"])
             .arg(Path::new(FOLDER).join("recording"));
         let started = Instant::now();
-        let (status, output) = run(&mut command, PATIENCE, "start")?;
-        ensure!(status.is_some_and(|status| status.success()), "the tier {tier} does not start: {output}");
-        tell(&Line::Started(*tier, started.elapsed().as_secs_f64()));
+        let (status, _) = run(&mut command, PATIENCE, "start")?;
+        let seconds = started.elapsed().as_secs_f64();
+        // If it does not start, the tests will say why.
+        if status.is_some_and(|status| status.success()) {
+            tell(&Line::Started(*tier, seconds));
+        }
     }
     Ok(tiers)
 }

@@ -7,6 +7,7 @@ use remora_abi::maps::calls;
 use remora_abi::record::{READ, WRITE};
 
 use super::function::{begin, tcp, udp, unix};
+use crate::connection;
 use crate::globals::CALLS;
 use crate::kernel::Sock;
 
@@ -48,6 +49,7 @@ pub fn fentry_release_sock(context: FEntryContext) -> i32 {
 
 entry!(fentry_tcp_sendmsg(0: sock, 1: message) begin(sock, message, WRITE as u32));
 entry!(fentry_tcp_recvmsg(0: sock, 1: message) begin(sock, message, READ as u32));
+entry!(fentry_security_sock_graft(0: sock) connection::accepted(Sock::<true>(sock)));
 entry!(fentry_release_sock_read(0: sock) tcp::tell(Sock::<true>(sock), READ));
 entry!(fentry_release_sock_write(0: sock) tcp::tell(Sock::<true>(sock), WRITE));
 
@@ -59,6 +61,8 @@ entry!(fentry_unix_stream_read_actor(3: state) unix::begin_chunk(state, true));
 exit!(fexit_unix_stream_read_actor(4: result) unix::chunk(result as i64));
 entry!(fentry_unix_stream_splice_actor(3: state) unix::begin_chunk(state, false));
 exit!(fexit_unix_stream_splice_actor(4: result) unix::spliced(result as i64));
+entry!(fentry_unix_stream_sendpage(0: socket) unix::begin_page(socket));
+exit!(fexit_unix_stream_sendpage(5: result) unix::page(result as i64));
 entry!(fentry_unix_release(0: socket) unix::released(socket));
 
 entry!(fentry_udp_sendmsg(0: sock, 1: message) udp::begin_send::<true, true>(Sock(sock), message));

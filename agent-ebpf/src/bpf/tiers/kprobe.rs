@@ -6,6 +6,7 @@ use remora_abi::maps::calls;
 use remora_abi::record::{READ, WRITE};
 
 use super::function::{begin, tcp, udp, unix};
+use crate::connection;
 use crate::globals::CALLS;
 use crate::kernel::Sock;
 
@@ -47,6 +48,7 @@ pub fn kprobe_release_sock(context: ProbeContext) -> u32 {
 
 entry!(kprobe_tcp_sendmsg(0: sock, 1: message) begin(sock, message, WRITE as u32));
 entry!(kprobe_tcp_recvmsg(0: sock, 1: message) begin(sock, message, READ as u32));
+entry!(kprobe_security_sock_graft(0: sock) connection::accepted(Sock::<false>(sock)));
 entry!(kprobe_release_sock_read(0: sock) tcp::tell(Sock::<false>(sock), READ));
 entry!(kprobe_release_sock_write(0: sock) tcp::tell(Sock::<false>(sock), WRITE));
 
@@ -58,6 +60,8 @@ entry!(kprobe_unix_stream_read_actor(3: state) unix::begin_chunk(state, true));
 exit!(kretprobe_unix_stream_read_actor(result) unix::chunk(result as i64));
 entry!(kprobe_unix_stream_splice_actor(3: state) unix::begin_chunk(state, false));
 exit!(kretprobe_unix_stream_splice_actor(result) unix::spliced(result as i64));
+entry!(kprobe_unix_stream_sendpage(0: socket) unix::begin_page(socket));
+exit!(kretprobe_unix_stream_sendpage(result) unix::page(result as i64));
 entry!(kprobe_unix_release(0: socket) unix::released(socket));
 
 entry!(kprobe_udp_sendmsg(0: sock, 1: message) udp::begin_send::<true, false>(Sock(sock), message));

@@ -18,14 +18,16 @@ use remora_abi::record::{READ, WRITE};
 
 use crate::connection::{self, Found};
 use crate::datagram::{self, MESSAGE_SIZE, Peer};
-use crate::globals::{CALLED, CALLS, Program, Scratch, count, offset};
+use crate::globals::{CALLED, CALLS, Messages, Program, Scratch, count, offset};
 use crate::kernel::{Sock, UDP, at, file, opaque, read, read_user, socket_of};
 use crate::pieces::{MSG_ERRQUEUE, MSG_PEEK, MSG_TRUNC, Pieces, number};
 use crate::registers::Call;
 use crate::segment::{MAX_RECORDS, moved, wanted};
 
-/// Messages of `sendmmsg` and `recvmmsg` that are followed: the kernel lets a program go on to others 32 times.
-const MAX_MESSAGES: u64 = 24;
+/// Messages of `sendmmsg` and `recvmmsg` that are followed.
+const MAX_MESSAGES: u64 = 16;
+/// Messages whose lengths are added up, so that those that are followed can be placed.
+const MAX_COUNTED_MESSAGES: u64 = 32;
 /// As above, of datagrams.
 const MAX_DATAGRAMS: u64 = 16;
 /// Where [`CALLED`] has the file of a call's first argument.
@@ -241,10 +243,9 @@ fn messages(context: &BtfTracePointContext, scratch: &mut Scratch, direction: u8
     if scratch.call.fourth & MSG_TRUNC != 0 {
         return;
     }
-    scratch.messages.count = result as u64;
-    scratch.messages.next = 0;
+    scratch.messages = Messages { sock: sock.0, count: result as u64, next: 0 };
     let mut i = 0;
-    while i < MAX_MESSAGES {
+    while i < MAX_COUNTED_MESSAGES {
         let scratch = scratch.again();
         if i >= scratch.messages.count {
             break;
@@ -253,51 +254,52 @@ fn messages(context: &BtfTracePointContext, scratch: &mut Scratch, direction: u8
         scratch.behind += read_user::<u32>(at(header, MESSAGE_LENGTH)).unwrap_or(0);
         i = opaque(i) + 1;
     }
-    go_on(
-        context,
-        scratch.again(),
-        sock,
-        if direction == READ { calls::READ_MESSAGE } else { calls::WRITE_MESSAGE },
-    );
+    // Each is a run of a program of its own, which the verifier looks at once.
+    let index = if direction == READ { calls::READ_MESSAGE } else { calls::WRITE_MESSAGE };
+    // SAFETY: the table holds programs of this kind only. It returns only if the entry is missing.
+    unsafe { CALLS.tail_call(context, index) };
 }
 
-/// Behind `recvmmsg`, for each message.
+/// For each message of a `recvmmsg`.
 #[btf_tracepoint(function = "sys_exit")]
-pub fn sys_exit_recvmmsg_message(context: BtfTracePointContext) -> i32 {
-    message(&context, READ, calls::READ_MESSAGE)
+pub fn sys_exit_read_message(context: BtfTracePointContext) -> i32 {
+    message(&context, READ, calls::READ_MESSAGE);
+    0
 }
 
-/// Behind `sendmmsg`, for each message.
+/// For each message of a `sendmmsg`.
 #[btf_tracepoint(function = "sys_exit")]
-pub fn sys_exit_sendmmsg_message(context: BtfTracePointContext) -> i32 {
-    message(&context, WRITE, calls::WRITE_MESSAGE)
+pub fn sys_exit_write_message(context: BtfTracePointContext) -> i32 {
+    message(&context, WRITE, calls::WRITE_MESSAGE);
+    0
 }
 
-/// The next message of the call moved. The program goes on to itself for the one behind it: the verifier looks at one.
+/// The next message moved; then goes on to the program for the one behind it, which is at `index`.
 #[inline(always)]
-fn message(context: &BtfTracePointContext, direction: u8, index: u32) -> i32 {
-    let Some(scratch) = Scratch::of(Program::of(direction)) else { return 0 };
-    let header = scratch.call.second + scratch.messages.next * MESSAGE_SIZE;
+fn message(context: &BtfTracePointContext, direction: u8, index: u32) {
+    let Some(scratch) = Scratch::of(Program::of(direction)) else { return };
+    let i = scratch.messages.next;
+    if i >= scratch.messages.count {
+        return;
+    }
+    if i >= MAX_MESSAGES {
+        count(Counter::Pieces, scratch.behind as u64);
+        return;
+    }
+    scratch.messages.next = i + 1;
+    let header = scratch.call.second + i * MESSAGE_SIZE;
     let length = read_user::<u32>(at(header, MESSAGE_LENGTH)).unwrap_or(0);
     scratch.pieces = Pieces::of_message(header);
     let scratch = scratch.again();
-    scratch.messages.next += 1;
     scratch.behind = scratch.behind.wrapping_sub(length);
-    let sock: Sock<false> = Sock(scratch.messages.sock);
-    if length > 0
-        && let Found::Connection(entry) = wanted(sock, direction, length)
-    {
-        moved::<MAX_RECORDS, _>(scratch.again(), sock, entry, direction, length);
+    if length > 0 {
+        let sock: Sock<false> = Sock(scratch.messages.sock);
+        if let Found::Connection(entry) = wanted(sock, direction, length) {
+            moved::<MAX_RECORDS, _>(scratch.again(), sock, entry, direction, length);
+        }
     }
-    let scratch = scratch.again();
-    if scratch.messages.next >= scratch.messages.count {
-        return 0;
-    }
-    if scratch.messages.next < MAX_MESSAGES {
-        // SAFETY: the table holds programs of this kind only. It returns only if the entry is missing.
-        unsafe { CALLS.tail_call(context, index) };
-    }
-    0
+    // SAFETY: the table holds programs of this kind only. It returns only if the entry is missing.
+    unsafe { CALLS.tail_call(context, index) };
 }
 
 /// Goes on to the program for datagrams.

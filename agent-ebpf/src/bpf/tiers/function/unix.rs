@@ -33,6 +33,20 @@ pub fn sent(result: i64) {
     }
 }
 
+/// At `unix_stream_sendpage(struct socket *sock, …)`, by which sendfile and splice came before Linux 6.5. They have no message.
+#[inline(always)]
+pub fn begin_page(socket: u64) {
+    begin(sock_of(socket), 0, WRITE as u32);
+}
+
+/// At its return.
+#[inline(always)]
+pub fn page(result: i64) {
+    if result > 0 {
+        tell::<1>(WRITE, result as u32);
+    }
+}
+
 /// At `unix_stream_recvmsg(struct socket *sock, struct msghdr *msg, size_t size, int flags)`.
 #[inline(always)]
 pub fn begin_receive(socket: u64, message: u64, flags: u32) {
