@@ -180,9 +180,8 @@ fn spliced_to_the_end(tier: Tier) {
     client.send([0xe7; BYTES as usize]);
     drop(client);
     server.join().expect("server");
-    let seen = |metrics: &Metrics| {
-        [io(metrics, "client", 9000, "transmit"), io(metrics, "server", 9000, "receive")]
-    };
+    let seen =
+        |metrics: &Metrics| [io(metrics, "client", 9000, "transmit"), io(metrics, "server", 9000, "receive")];
     let all = wait_for(PATIENCE, || seen(&agent.so_far().metrics) == [BYTES; 2]);
     let told = agent.stop();
     assert!(all && seen(&told.metrics) == [BYTES; 2], "{}", told.metrics.summary());

@@ -77,8 +77,7 @@ fn faults(end: &Selection<'_>, [send, receive, mode]: &Way) -> String {
             };
             let size = |of: &str| span.integer(&format!("http.{of}.body.size"));
             let told = (span.code(), span.status, size("request"), size("response"));
-            let right =
-                (Some(200), 0, Some(request_length(i) as i64), Some(response_length(i) as i64));
+            let right = (Some(200), 0, Some(request_length(i) as i64), Some(response_length(i) as i64));
             if told != right {
                 let _ = write!(faults, "{told:?} of {target}; ");
             }

@@ -310,7 +310,8 @@ impl End {
     fn receive(&mut self) -> (String, Vec<u8>) {
         let mut bytes = std::mem::take(&mut self.kept);
         // These take exactly the head first, and then the body in their own way.
-        let exact = matches!(self.read.as_str(), "peek" | "waitall" | "truncate" | "splice" | "mapped" | "uring");
+        let exact =
+            matches!(self.read.as_str(), "peek" | "waitall" | "truncate" | "splice" | "mapped" | "uring");
         let head = loop {
             if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
                 let body = bytes.split_off(end + 4);

@@ -328,7 +328,9 @@ impl Talk {
                     "readv" => opcode::Readv::new($fd, vectors, 2).build(),
                     "fixed" if in_head > 0 => opcode::Recv::new($fd, address, in_head).build(),
                     "fixed" => opcode::ReadFixed::new($fd, address, left, index as u16 * 2 + 1).build(),
-                    "selected" => opcode::Recv::new($fd, std::ptr::null_mut(), length).buf_group(GROUP).build(),
+                    "selected" => {
+                        opcode::Recv::new($fd, std::ptr::null_mut(), length).buf_group(GROUP).build()
+                    }
                     "multishot" => opcode::RecvMulti::new($fd, GROUP).build(),
                     _ => opcode::Recv::new($fd, address, length).build(),
                 }
@@ -365,7 +367,8 @@ impl Talk {
         let buffer = cqueue::buffer_select(flags);
         match (result, buffer) {
             // A link that was broken by a short send, or no buffer is left: again, later.
-            (error, _) if [-libc::ECANCELED, -libc::ENOBUFS, -libc::EINTR, -libc::EAGAIN].contains(&error) => {}
+            (error, _)
+                if [-libc::ECANCELED, -libc::ENOBUFS, -libc::EINTR, -libc::EAGAIN].contains(&error) => {}
             (..0, _) => panic!("received: {}", Error::from_raw_os_error(-result)),
             (0, _) => {
                 assert!(peer.got.is_empty() && !self.client, "the connection ended");
@@ -429,7 +432,8 @@ struct Free {
 impl Free {
     fn new(ring: &IoUring) -> Result<Self> {
         const PAGE: usize = 4096;
-        let (protection, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let (protection, kind) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         // SAFETY: new memory, which stays until the end; it has room for the entries and nobody else writes to it.
         unsafe {
             let page = libc::mmap(std::ptr::null_mut(), PAGE, protection, kind, -1, 0);
