@@ -101,6 +101,10 @@ pub struct Connection {
     pub goid_offset: u32,
     /// When it was last told what TCP knows of it: [`ticks`](crate::offsets::ticks).
     pub sampled: u32,
+    /// Bytes that this end had read when the connection was over, of which no hook saw any; 0 before that.
+    pub unseen_read: u32,
+    /// Bytes that it had written, likewise.
+    pub unseen_written: u32,
 }
 
 /// [`Connection::ignored`]: a process asked for it, and it is not established yet.
@@ -234,14 +238,18 @@ pub mod calls {
     pub const WRITE_DATAGRAMS: u32 = 8;
     /// `accept` and `accept4`
     pub const ACCEPT: u32 = 9;
+    /// One message of `recvmmsg` on a TCP or unix socket.
+    pub const READ_MESSAGE: u32 = 10;
+    /// One message of `sendmmsg` on a TCP or unix socket.
+    pub const WRITE_MESSAGE: u32 = 11;
     /// How many there are.
-    pub const COUNT: u32 = 10;
+    pub const COUNT: u32 = 12;
 }
 
 plain! {
     Control = 32,
     Stream = 16,
-    Connection = 96,
+    Connection = 104,
     DatagramSocket = 24,
     Sender = 32,
     Batch = 16,

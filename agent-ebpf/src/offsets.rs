@@ -62,11 +62,13 @@ offsets! {
     task_process = "task_struct"."tgid",
     task_thread = "task_struct"."pid",
     task_parent = "task_struct"."real_parent",
+    files_count = "files_struct"."count",
     files_table = "files_struct"."fdt",
     table_size = "fdtable"."max_fds",
     table_files = "fdtable"."fd",
     file_private = "file"."private_data",
     file_inode = "file"."f_inode",
+    memory_owner = "mm_struct"."owner",
     memory_arguments = "mm_struct"."arg_start",
     memory_arguments_end = "mm_struct"."arg_end",
     memory_environment = "mm_struct"."env_start",
@@ -124,7 +126,6 @@ pub const fn ticks(nanoseconds: u64) -> u32 {
 }
 
 plain! {
-    Offsets = 59 * 4,
+    Offsets = Offsets::FIELDS.len() * 4,
     Settings = 40,
 }
-const _: () = assert!(Offsets::FIELDS.len() * 4 == size_of::<Offsets>());

@@ -17,7 +17,8 @@ use crate::config::Config;
 use crate::coverage::Coverage;
 use crate::identity::{Host, Store};
 use crate::metrics::Collector;
-use crate::probes::{self, Controls, Probes};
+use crate::probes::privileges::{self, Held, Need};
+use crate::probes::{self, Controls, Probes, Tier};
 use crate::protocol::Registry;
 use crate::stream::{Counters, Facts, Failure, Limits, Shard, Shards, Sink, Told, Traffic};
 use crate::telling::Teller;
@@ -281,6 +282,7 @@ async fn live(
 
     let stop = Arc::new(AtomicBool::new(false));
     let reader = spawn_reader(ring, dispatcher, Arc::clone(store), Arc::clone(&stop))?;
+    warn_of_privileges(probes.tier);
     tracing::info!(
         tier = %probes.tier,
         hooks = probes.attached.join(","),
@@ -344,6 +346,13 @@ async fn live(
         tracing::info!("{records} records written");
     }
     Ok(())
+}
+
+/// Says what this process may not see for lack of a capability.
+fn warn_of_privileges(tier: Tier) {
+    for Need { capability, purpose, .. } in Held::now().lacks(privileges::needs(tier)) {
+        tracing::warn!("without {capability}: it is needed {purpose}");
+    }
 }
 
 /// What the ready line says of hooks that could not be had.

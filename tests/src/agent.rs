@@ -60,7 +60,9 @@ impl Tier {
         tried.as_deref()
     }
 
-    fn name(self) -> &'static str {
+    /// Its name, as in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Tier::Auto => "auto",
             Tier::Fentry => "fentry",
@@ -78,6 +80,18 @@ pub fn remora() -> PathBuf {
         .map_or_else(|| repository().join("target/release/remora"), PathBuf::from);
     assert!(path.exists(), "{} is missing: cargo build --release", path.display());
     path
+}
+
+/// A user without privileges.
+const NOBODY: u32 = 65_534;
+
+/// A copy of the agent that every user may run. Another process writes it: while this one has it open for writing, a child
+/// of another test would have it open, too, and it could not be run.
+#[must_use]
+pub fn copy_of_remora(place: &Place) -> PathBuf {
+    let to = place.join("remora");
+    let _ = Program::new("cp").arg(remora()).arg(&to).run().ok();
+    to
 }
 
 /// Settings of an agent to be started.
@@ -120,6 +134,14 @@ impl AgentBuilder {
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.program = self.program.env(name, value);
+        self
+    }
+
+    /// Runs it as a user who has these capabilities and no others, as bits by their numbers.
+    #[must_use]
+    pub fn capabilities(mut self, bits: u64) -> Self {
+        let own = copy_of_remora(&self.place);
+        self.program = self.program.executable(own).user(NOBODY).capabilities(bits);
         self
     }
 

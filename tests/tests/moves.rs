@@ -92,7 +92,7 @@ fn without_a_copy(tier: Tier) {
         let late = match tier {
             _ if sees_all(tier) => false,
             Tier::SocketTracepoint => matches!(read, "splice" | "mapped"),
-            _ => write == "uring" || matches!(read, "mapped" | "uring"),
+            _ => matches!(read, "mapped" | "uring"),
         };
         for kind in [Kind::Server, Kind::Client] {
             let end = told.all().of_kind(kind).on(port);

@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use remora_tests::exchange::{request_length, response_length, sees_all};
 use remora_tests::{
-    Agent, Kind, Metrics, Netns, Program, Selection, Spans, Tier, Value, built, each_tier, wait_for,
+    Agent, Client, Kind, Metrics, Netns, Program, Selection, Spans, Tier, Value, built, each_tier, remora,
+    wait_for,
 };
 
 each_tier!(every_operation);
@@ -16,21 +18,6 @@ const COUNT: usize = 8;
 /// Bytes of every head; the workload knows the same number.
 const HEAD: usize = 192;
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Bytes of the body of a request; the workload knows the same numbers.
-fn request_length(i: usize) -> usize {
-    i * 377 % 3000 + 1
-}
-
-/// Bytes of the body of a response; the workload knows the same numbers.
-fn response_length(i: usize) -> usize {
-    if i % 7 == 6 { 300_000 } else { i * 531 % 5000 + 1 }
-}
-
-/// Whether a tier has hooks on the way that io_uring takes.
-fn follows(tier: Tier) -> bool {
-    matches!(tier, Tier::Fentry | Tier::Kprobe)
-}
 
 /// A way to send, one to receive, and a mode of the ring.
 type Way = [String; 3];
@@ -141,7 +128,7 @@ fn every_operation(tier: Tier) {
         }
         for (kind, process) in [Kind::Server, Kind::Client].into_iter().zip(processes) {
             let end = told.all().of_kind(kind).on(*port);
-            let spans = if follows(tier) {
+            let spans = if sees_all(tier) {
                 let _ = end.clone().each("of its process", |span| span.process() == process);
                 faults(&end, way)
             } else if end.is_empty() {
@@ -158,11 +145,36 @@ fn every_operation(tier: Tier) {
     counted(tier, &told, 2 * ways.len() * CONNECTIONS);
 }
 
+/// The doctor names a process that has a ring, and says whether what moves through it is covered in the tier that it would
+/// take.
+#[test]
+fn doctor() {
+    let net = Netns::new();
+    let server =
+        net.program(built("uring-http")).args(["serve", "127.0.0.1:9100", "send", "recv", "plain", "1"]);
+    let mut server = server.listen(9100);
+    // It makes its ring when it has accepted.
+    let _client = Client::connect(&net, "127.0.0.1:9100");
+    server.wait_until("has a ring", |process| {
+        let descriptors = std::fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
+        let mut targets = descriptors.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        targets.any(|target| target.to_string_lossy() == "anon_inode:[io_uring]")
+    });
+    let json = Program::new(remora()).args(["doctor", "--json"]).run().ok().output;
+    let found: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let processes = found["processes"].as_array().expect("processes");
+    let process = processes.iter().find(|process| process["pid"] == server.id()).expect("the server");
+    let covered = matches!(found["tier"].as_str(), Some("fentry" | "kprobe"));
+    assert_eq!(process["io_uring"]["captured"], covered, "{process}");
+    let why = process["io_uring"]["why"].as_str().expect("a reason");
+    assert!(covered || why.contains("its io_uring traffic is not covered: needs kprobes or fentry"), "{why}");
+}
+
 /// Connections of which not a byte could be read are counted, once each.
 fn counted(tier: Tier, told: &Spans, connections: usize) {
-    let unread = if follows(tier) { 0 } else { connections as i64 };
+    let unread = if sees_all(tier) { 0 } else { connections as i64 };
     assert_eq!(told.coverage.get("unread_connections"), unread, "{}", told.coverage);
     assert_eq!(told.coverage.get("connections"), connections as i64, "{}", told.coverage);
     assert_eq!(told.coverage.get("unknown_protocol_connections"), 0, "{}", told.coverage);
-    let _ = told.all().exactly(if follows(tier) { connections * COUNT } else { 0 });
+    let _ = told.all().exactly(if sees_all(tier) { connections * COUNT } else { 0 });
 }

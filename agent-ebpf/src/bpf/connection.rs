@@ -62,6 +62,8 @@ fn new<const TYPED: bool>(
         generation: 0,
         goid_offset: 0,
         sampled: 0,
+        unseen_read: 0,
+        unseen_written: 0,
     }
 }
 

@@ -79,6 +79,11 @@ pub static SENDERS: LruHashMap<u64, Sender> = LruHashMap::with_max_entries(4_096
 #[map]
 pub static BATCHES: LruHashMap<u64, Batch> = LruHashMap::with_max_entries(1_024, 0);
 
+/// The files that the system call is about in which a thread is, by the address of its `struct task_struct`: the first
+/// argument's and, of `splice`, the third's. Zeros where the descriptor tells, because nobody can change its meaning.
+#[map]
+pub static CALLED: LruHashMap<u64, [u64; 2]> = LruHashMap::with_max_entries(16_384, 0);
+
 /// The listener that a thread is just closing, by process and thread id.
 #[map]
 pub static LISTENERS: LruHashMap<u64, Listener> = LruHashMap::with_max_entries(256, 0);
@@ -91,9 +96,10 @@ pub static TRANSFERS: LruHashMap<u64, Transfer> = LruHashMap::with_max_entries(1
 #[map]
 pub static CONTROLS: Array<Control> = Array::with_max_entries(65_536, BPF_F_MMAPABLE);
 
-/// What is special about a process, by its id.
+/// What is special about a process, by its id. (Its memory is there from the start: before Linux 6.1 the kernel warns of
+/// programs that may run anywhere and use a map whose elements are allocated on demand.)
 #[map]
-pub static PROCESSES: HashMap<u32, Process> = HashMap::with_max_entries(16_384, BPF_F_NO_PREALLOC);
+pub static PROCESSES: HashMap<u32, Process> = HashMap::with_max_entries(16_384, 0);
 
 /// How often [`PROCESSES`] has changed, so that what it said can be kept.
 #[map]
@@ -172,7 +178,7 @@ pub struct Scratch {
     pub behind: u32,
     /// 1 while a program of the tiers that hook functions works here. The kernel may preempt those.
     pub busy: u32,
-    /// 1 if the thread is io_uring's worker and, on old kernels, none of the process's own: the connection's is meant.
+    /// The process whose bytes a thread of the kernel moves, 0 if the thread is one of its own process.
     pub borrowed: u32,
     /// A datagram's record, its fixed part.
     pub datagram: Datagram,
@@ -223,6 +229,8 @@ pub struct Messages {
     pub sock: u64,
     /// Messages that moved, or bytes.
     pub count: u64,
+    /// Index of the next of these messages.
+    pub next: u64,
 }
 
 /// What the budget of a run that begins is made of.
@@ -273,7 +281,6 @@ pub const GATHER: usize = 2048;
 // The kernel's limit for an element of a per-CPU array.
 const _: () = assert!(size_of::<Scratch>() <= 32 * 1024);
 
-const BPF_F_NO_PREALLOC: u32 = 1;
 const BPF_F_MMAPABLE: u32 = 1 << 10;
 
 /// Adds to a counter.

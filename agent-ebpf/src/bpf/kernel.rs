@@ -65,9 +65,9 @@ pub const STREAM: u16 = 1;
 /// `SOCK_DGRAM`
 pub const DATAGRAM: u16 = 2;
 
-/// The socket behind a descriptor of the current process, if it is one.
+/// The file behind a descriptor of the current process, 0 if there is none.
 #[inline(always)]
-pub fn socket(descriptor: u64) -> Option<Sock<false>> {
+pub fn file(descriptor: u64) -> u64 {
     // SAFETY: a helper without preconditions.
     let task = unsafe { bpf_get_current_task() };
     let files: u64 = read(at(task, offset!(task_files)));
@@ -80,10 +80,12 @@ pub fn socket(descriptor: u64) -> Option<Sock<false>> {
         (read(at(table, offset!(table_size))), read(at(table, offset!(table_files))))
     };
     let descriptor = descriptor as u32;
-    if descriptor >= size {
-        return None;
-    }
-    let file: u64 = read(array + descriptor as u64 * 8);
+    if descriptor >= size { 0 } else { read(array + descriptor as u64 * 8) }
+}
+
+/// The socket that a file is, if it is one.
+#[inline(always)]
+pub fn socket_of(file: u64) -> Option<Sock<false>> {
     let inode: u64 = read(at(file, offset!(file_inode)));
     let mode: u16 = read(at(inode, offset!(inode_mode)));
     // S_ISSOCK
@@ -96,16 +98,39 @@ pub fn socket(descriptor: u64) -> Option<Sock<false>> {
 }
 
 /// `PF_IO_WORKER` (include/linux/sched.h)
-pub const IO_WORKER: u32 = 0x0000_0010;
+const IO_WORKER: u32 = 0x0000_0010;
 /// `PF_KTHREAD`
-pub const KERNEL_THREAD: u32 = 0x0020_0000;
+const KERNEL_THREAD: u32 = 0x0020_0000;
 
-/// Whether the bytes that a task moves are the kernel's own: kernel threads (NFS, Ceph) move those, io_uring's workers a
-/// process's.
-#[inline(always)]
-pub fn kernel_own(task: u64) -> bool {
-    let flags: u32 = read(at(task, offset!(task_flags)));
-    flags & (KERNEL_THREAD | IO_WORKER) == KERNEL_THREAD
+/// Whose bytes a task moves.
+pub enum Mover {
+    /// Its process's.
+    Itself,
+    /// Those of a process whose memory this thread of the kernel has borrowed: io_uring's workers before Linux 5.12, which made
+    /// them threads of the process.
+    Borrower(u32),
+    /// The kernel's own (NFS, Ceph, a splice between sockets).
+    Kernel,
+}
+
+impl Mover {
+    /// Whose bytes the task at that address moves.
+    #[inline(always)]
+    pub fn of(task: u64) -> Self {
+        let flags: u32 = read(at(task, offset!(task_flags)));
+        if flags & KERNEL_THREAD == 0 {
+            return Mover::Itself;
+        }
+        let memory: u64 = read(at(task, offset!(task_memory)));
+        if memory == 0 || offset!(memory_owner) == MISSING {
+            return Mover::Kernel;
+        }
+        let owner: u64 = read(at(memory, offset!(memory_owner)));
+        match read(at(owner, offset!(task_process))) {
+            0 => Mover::Kernel,
+            process => Mover::Borrower(process),
+        }
+    }
 }
 
 /// Whether io_uring may be what moves bytes on the socket just now, and not the system call that the thread is in, though that
@@ -122,7 +147,7 @@ pub fn by_ring<const TYPED: bool>(sock: Sock<TYPED>, descriptor: u64) -> bool {
         return true;
     }
     load::<u64>(at(task, offset!(task_ring))) != 0
-        && socket(descriptor).is_none_or(|other| other.0 != sock.0)
+        && socket_of(file(descriptor)).is_none_or(|other| other.0 != sock.0)
 }
 
 /// A `struct sock`. `TYPED` says that the verifier knows it as that (an argument of a BTF tracepoint): its fields are then

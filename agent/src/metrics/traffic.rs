@@ -341,4 +341,21 @@ mod tests {
         assert_eq!(port(Some(Role::Client)), Some(Value::Integer(51234)), "here it is the server's");
         assert_eq!(port(None), None);
     }
+
+    /// Each reason has a name, and what has none is said so.
+    #[test]
+    fn reasons() {
+        for (error, reason) in [
+            (0, "cancelled"),
+            (libc::ECONNREFUSED, "connection_refused"),
+            (libc::ETIMEDOUT, "timeout"),
+            (libc::EHOSTUNREACH, "host_unreachable"),
+            (libc::ENETUNREACH, "network_unreachable"),
+            (remora_abi::record::NO_ADDRESS as i32, "address_not_available"),
+            (libc::ENOPROTOOPT, "_OTHER"),
+            (-1, "_OTHER"),
+        ] {
+            assert_eq!(connect_error(error as u32), reason);
+        }
+    }
 }

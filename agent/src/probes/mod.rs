@@ -8,6 +8,7 @@ mod controls;
 mod counters;
 mod error;
 mod loader;
+pub mod privileges;
 mod tier;
 
 pub use btf::{KernelTypes, VMLINUX, resolve};

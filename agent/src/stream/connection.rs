@@ -6,7 +6,7 @@ use std::sync::Arc;
 use remora_abi::maps::{Control, MODE_FRAMES, MODE_HEADS, MODE_TURNS};
 use remora_abi::record::{
     AF_INET, AF_INET6, AMBIGUOUS, Close, END_OF_STREAM, Failed, OPEN_MIDSTREAM, Open, READ, ROLE_CLIENT,
-    ROLE_SERVER, RUN_START, Reset, Sample, Segment,
+    ROLE_SERVER, RUN_START, Reset, Sample, Segment, WRITE,
 };
 
 use super::Counters;
@@ -154,9 +154,23 @@ impl Connection {
             self.reorder.hold(*segment, payload);
             return;
         }
+        if segment.direction == WRITE && segment.flags & AMBIGUOUS == 0 {
+            self.pass_unseen(segment, room);
+        }
         self.place(segment, payload, room);
         let waits = !matches!(self.stage, Stage::Unknown(_));
         self.release(if waits { segment.header.time } else { u64::MAX }, room);
+    }
+
+    /// Reads may wait for something that passed unseen before this write: it came before them, and they before the write.
+    fn pass_unseen(&mut self, write: &Segment, room: &mut Room<'_>) {
+        let unit = Unit { process: write.process, ..Unit::default() };
+        while let Some((position, time)) = self.reorder.awaits()
+            && position <= write.position
+        {
+            self.pass(false, position, Moment { time, unit }, room);
+            self.release(time, room);
+        }
     }
 
     /// How far the written stream has been seen; `None` if that is not known. A new connection of which nothing was written
@@ -189,9 +203,9 @@ impl Connection {
         let first = self.read.is_none() && self.written.is_none();
         // What passed before the very first segment passed before our time.
         self.facts.midstream |= first && segment.position > 0;
-        let start = if self.facts.midstream { segment.position } else { 0 };
+        self.pass(reading, segment.position, at, room);
         let expected = if reading { &mut self.read } else { &mut self.written };
-        let place = expected.unwrap_or(start);
+        let place = expected.unwrap_or(segment.position);
         let end = segment.position + u64::from(segment.length);
         *expected = Some(place.max(end));
         self.passed.add(reading, end.saturating_sub(place));
@@ -201,12 +215,6 @@ impl Connection {
         }
         let overlap = place.saturating_sub(segment.position);
         Counters::bump(&room.counters.overlap_bytes, overlap);
-        let gap = segment.position.saturating_sub(place);
-        if gap > 0 {
-            self.gap(gap, room);
-            let chunk = Chunk { at, position: place, length: gap, bytes: &[], run_start: false };
-            self.chunk(reading, &chunk, room);
-        }
         let skipped = overlap.min(payload.len() as u64) as usize;
         let chunk = Chunk {
             at,
@@ -217,6 +225,21 @@ impl Connection {
         };
         self.gap(chunk.length.saturating_sub(chunk.bytes.len() as u64), room);
         self.chunk(reading, &chunk, room);
+    }
+
+    /// What passed of a stream up to `position` and was not seen becomes a gap.
+    fn pass(&mut self, reading: bool, position: u64, at: Moment, room: &mut Room<'_>) {
+        let start = if self.facts.midstream { position } else { 0 };
+        let expected = if reading { &mut self.read } else { &mut self.written };
+        let place = expected.unwrap_or(start);
+        *expected = Some(place.max(position));
+        let gap = position.saturating_sub(place);
+        if gap > 0 {
+            self.passed.add(reading, gap);
+            self.gap(gap, room);
+            let chunk = Chunk { at, position: place, length: gap, bytes: &[], run_start: false };
+            self.chunk(reading, &chunk, room);
+        }
     }
 
     /// So many bytes are missing, unless nobody asked for them.

@@ -13,7 +13,7 @@ use remora_abi::record::{READ, WRITE};
 use crate::connection::Found;
 use crate::datagram;
 use crate::globals::{Program, Scratch, count};
-use crate::kernel::{Sock, by_ring, kernel_own};
+use crate::kernel::{Mover, Sock, by_ring};
 use crate::pieces::{MSG_ERRQUEUE, MSG_PEEK, MSG_TRUNC, Pieces};
 use crate::registers::Call;
 use crate::segment::{MAX_RECORDS, moved, wanted};
@@ -78,7 +78,7 @@ fn socket_call(sock: Sock<true>, direction: u8, bytes: u32, flags: u64) {
     let scratch = scratch.again();
     if !scratch.pieces.reachable() {
         // SAFETY: a helper without preconditions.
-        if kernel_own(unsafe { bpf_get_current_task() } as u64) {
+        if let Mover::Kernel = Mover::of(unsafe { bpf_get_current_task() } as u64) {
             return;
         }
     }

@@ -17,7 +17,7 @@ use aya_ebpf::helpers::generated::bpf_get_current_task;
 use remora_abi::maps::{SHAPE_BUFFER, SHAPE_NONE, SHAPE_VECTOR, Transfer};
 
 use crate::globals::{Scratch, TRANSFERS, offset, setting};
-use crate::kernel::{IO_WORKER, KERNEL_THREAD, at, read};
+use crate::kernel::{Mover, at, read};
 use crate::pieces::Pieces;
 use crate::registers::Call;
 
@@ -125,10 +125,12 @@ fn pieces(transfer: &mut Transfer, bytes: u64) -> Pieces {
 /// (NFS, a splice between sockets).
 #[inline(always)]
 fn whose(scratch: &mut Scratch) -> bool {
-    let flags: u32 = read(at(thread(), offset!(task_flags)));
-    // Before Linux 5.12 io_uring's workers were threads of the kernel.
-    scratch.borrowed = (flags & (KERNEL_THREAD | IO_WORKER) == KERNEL_THREAD | IO_WORKER) as u32;
-    flags & (KERNEL_THREAD | IO_WORKER) != KERNEL_THREAD
+    scratch.borrowed = match Mover::of(thread()) {
+        Mover::Itself => 0,
+        Mover::Borrower(process) => process,
+        Mover::Kernel => return false,
+    };
+    true
 }
 
 /// Reads the user registers into the scratch, for a process whose goroutines are asked for.
