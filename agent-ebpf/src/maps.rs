@@ -101,6 +101,10 @@ pub struct Connection {
     pub goid_offset: u32,
     /// When it was last told what TCP knows of it: [`ticks`](crate::offsets::ticks).
     pub sampled: u32,
+    /// Bytes that this end had read when the connection was over, of which no hook saw any; 0 before that.
+    pub unseen_read: u32,
+    /// Bytes that it had written, likewise.
+    pub unseen_written: u32,
 }
 
 /// [`Connection::ignored`]: a process asked for it, and it is not established yet.
@@ -115,6 +119,27 @@ pub const WRITES_BODILESS: u8 = 4;
 
 /// [`Connection::last_direction`] before the first segment.
 pub const NO_DIRECTION: u8 = 255;
+
+/// Unix stream sockets that are remembered at once.
+pub const UNIX_CONNECTIONS: u32 = 16_384;
+
+/// Connections that were there before the agent, as the passes over all processes' sockets have entered them.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Earlier {
+    /// TCP connections of which this end connected.
+    pub clients: u32,
+    /// TCP connections that this end accepted.
+    pub servers: u32,
+    /// TCP connections of which neither could be told.
+    pub unknown: u32,
+    /// Unix stream sockets.
+    pub unix: u32,
+    /// Sockets for which there was no room; they are entered when bytes move.
+    pub left_out: u32,
+    /// Unused, 0.
+    pub reserved: u32,
+}
 
 /// The programs' memory of a UDP socket, kept in a hash map by the address of its `struct sock`.
 #[repr(C)]
@@ -234,14 +259,19 @@ pub mod calls {
     pub const WRITE_DATAGRAMS: u32 = 8;
     /// `accept` and `accept4`
     pub const ACCEPT: u32 = 9;
+    /// One message of `recvmmsg` on a TCP or unix socket.
+    pub const READ_MESSAGE: u32 = 10;
+    /// One message of `sendmmsg` on a TCP or unix socket.
+    pub const WRITE_MESSAGE: u32 = 11;
     /// How many there are.
-    pub const COUNT: u32 = 10;
+    pub const COUNT: u32 = 12;
 }
 
 plain! {
     Control = 32,
     Stream = 16,
-    Connection = 96,
+    Connection = 104,
+    Earlier = 24,
     DatagramSocket = 24,
     Sender = 32,
     Batch = 16,

@@ -44,13 +44,13 @@ pub fn inet_sock_set_state(context: RawTracePointContext) -> i32 {
         (_, SYN_SENT) if sock.protocol() == TCP => connection::connecting(sock),
         (SYN_SENT, ESTABLISHED) if sock.protocol() == TCP => connection::established(sock, ROLE_CLIENT),
         (SYN_RECV, ESTABLISHED) if sock.protocol() == TCP => connection::established(sock, ROLE_SERVER),
+        (LISTEN, CLOSE) => deaf(sock),
         (_, FIN_WAIT1 | LAST_ACK) => {
             if let Some(connection) = CONNECTIONS.get_ptr_mut(sock.0) {
                 // SAFETY: a live element of the map.
                 reveal(sock, unsafe { &mut *connection }, old);
             }
         }
-        (LISTEN, CLOSE) => deaf(sock),
         (_, CLOSE) => closed(sock, old),
         _ => {}
     }
@@ -96,13 +96,24 @@ fn closed(sock: Sock<false>, old: i32) {
     let peer_ended = matches!(old, CLOSE_WAIT | LAST_ACK | CLOSING) && copied == sock.received();
     pass_end(&mut connection.read, copied, peer_ended);
     let ended = matches!(old, FIN_WAIT1 | FIN_WAIT2 | TIME_WAIT | LAST_ACK | CLOSING);
-    pass_end(&mut connection.write, sock.written(), ended);
-    tell_close(sock, connection);
+    let written = sock.written();
+    pass_end(&mut connection.write, written, ended);
+    let read = copied.wrapping_sub(connection.read.sequence);
+    let written = written.wrapping_sub(connection.write.sequence);
+    if connection.opened != 0 {
+        tell_close(sock, connection, read, written);
+    } else {
+        // When it is destroyed the sequence numbers may be others: `tcp_disconnect` (net/ipv4/tcp.c), by which a process
+        // breaks a connection off, sets them right after the state.
+        connection.unseen_read = read;
+        connection.unseen_written = written;
+    }
 }
 
-/// Tells user space of the end. The entry stays: bytes that arrived before may still be read.
+/// Tells user space of the end, and how many bytes each stream has passed by then beyond those that were seen. The entry
+/// stays: bytes that arrived before may still be read.
 #[inline(always)]
-fn tell_close(sock: Sock<false>, connection: &Connection) {
+fn tell_close(sock: Sock<false>, connection: &Connection, read: u32, written: u32) {
     if connection.opened == 0 || connection.ignored != 0 {
         return;
     }
@@ -113,10 +124,8 @@ fn tell_close(sock: Sock<false>, connection: &Connection) {
         record.write(Close {
             header: Header { kind: record::CLOSE, payload: 0, time: bpf_ktime_get_ns() },
             connection: connection.id,
-            read_position: connection.read.position
-                + sock.copied().wrapping_sub(connection.read.sequence) as u64,
-            write_position: connection.write.position
-                + sock.written().wrapping_sub(connection.write.sequence) as u64,
+            read_position: connection.read.position + read as u64,
+            write_position: connection.write.position + written as u64,
             error: sock.error(),
             round_trip: sock.round_trip(),
             retransmits: sock.retransmits(),
@@ -130,14 +139,19 @@ fn tell_close(sock: Sock<false>, connection: &Connection) {
 /// moved by ways that this tier has no hook for (io_uring): user space learns of it here, where the process is known.
 #[inline(always)]
 fn reveal(sock: Sock<false>, connection: &mut Connection, old: i32) {
-    if connection.opened != 0 || connection.ignored != 0 {
-        return;
-    }
     let copied = sock.copied();
     // The peer's FIN is no byte.
     let ended = old == CLOSE_WAIT && copied == sock.received();
     let read = copied.wrapping_sub(connection.read.sequence).saturating_sub(ended as u32);
-    if read == 0 && sock.written() == connection.write.sequence {
+    if read != 0 || sock.written() != connection.write.sequence {
+        open_unseen(sock, connection);
+    }
+}
+
+/// Tells user space of a connection of which no hook has seen a byte.
+#[inline(always)]
+fn open_unseen(sock: Sock<false>, connection: &mut Connection) {
+    if connection.opened != 0 || connection.ignored != 0 {
         return;
     }
     // SAFETY: helpers without preconditions.
@@ -149,6 +163,16 @@ fn reveal(sock: Sock<false>, connection: &mut Connection, old: i32) {
         Mover::Kernel => return,
     };
     connection::open(sock, connection, process, now);
+}
+
+/// The same of one that was over before its process closed it, and of its end.
+#[inline(always)]
+fn tell_unseen(sock: Sock<false>, connection: &mut Connection) {
+    let (read, written) = (connection.unseen_read, connection.unseen_written);
+    if read | written != 0 {
+        open_unseen(sock, connection);
+        tell_close(sock, connection, read, written);
+    }
 }
 
 /// `trace_tcp_destroy_sock(struct sock *sk)`: neither the kernel nor a process holds the socket any more.
@@ -169,21 +193,20 @@ pub fn tcp_destroy_sock(context: RawTracePointContext) -> i32 {
     };
     // SAFETY: a live element of the map.
     let connection = unsafe { &mut *connection };
-    if connection.opened == 0 && connection.ignored == 0 {
-        if connection.role == ROLE_SERVER
-            && connection.accepted == 0
-            && connection.established != 0
-            && let Some(listener) = LISTENERS.get_ptr(thread)
-            // SAFETY: a live element of the map.
-            && matches!(unsafe { (*listener).port }, port if port == connection.ports >> 16 || port == 0)
-        {
-            let process = (thread >> 32) as u32;
-            connection::failed(sock, connection, process, connection.ports, connection.established, 0);
-        } else {
-            // It was closed by a reset, which is no process's doing; but its end is.
-            reveal(sock, connection, CLOSE);
-            tell_close(sock, connection);
-        }
+    if connection.opened == 0
+        && connection.role == ROLE_SERVER
+        && connection.accepted == 0
+        && connection.established != 0
+        && connection.ignored == 0
+        && let Some(listener) = LISTENERS.get_ptr(thread)
+        // SAFETY: a live element of the map.
+        && matches!(unsafe { (*listener).port }, port if port == connection.ports >> 16 || port == 0)
+    {
+        let process = (thread >> 32) as u32;
+        connection::failed(sock, connection, process, connection.ports, connection.established, 0);
+    } else if connection.opened == 0 {
+        // It was closed by a reset, which is no process's doing; but its end is.
+        tell_unseen(sock, connection);
     }
     let _ = CONNECTIONS.remove(sock.0);
     0

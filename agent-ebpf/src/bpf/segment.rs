@@ -27,8 +27,6 @@ use crate::pieces::Pieces;
 const MAX_PIECES: u32 = 32;
 /// Records that one call makes at most: each piece, and each [`MAX_CAPTURE`] bytes of one.
 pub const MAX_RECORDS: u64 = 36;
-/// Records that one of several messages of a call makes at most.
-pub const RECORDS_A_MESSAGE: u64 = 5;
 
 /// Room for a record, or a count of its loss.
 #[inline(always)]
@@ -274,7 +272,7 @@ pub fn moved<const RECORDS: u64, const TYPED: bool>(
     // SAFETY: a live element of the map. Two threads may be at work on one connection; what they could spoil is
     // checked against the socket's own sequence numbers.
     let connection = unsafe { &mut *entry };
-    if observe::<RECORDS, _>(scratch.again(), connection, sock, direction, bytes) {
+    if observe(scratch.again(), connection, sock, direction, bytes) {
         copy::<RECORDS>(scratch.again());
     }
 }
@@ -282,7 +280,7 @@ pub fn moved<const RECORDS: u64, const TYPED: bool>(
 /// Places and describes the bytes; true if there are some to be copied. Everything that needs the connection is done
 /// here, so that the verifier can forget it before it comes to the copying.
 #[inline(always)]
-fn observe<const RECORDS: u64, const TYPED: bool>(
+fn observe<const TYPED: bool>(
     scratch: &mut Scratch,
     connection: &mut Connection,
     sock: Sock<TYPED>,
@@ -341,8 +339,7 @@ fn observe<const RECORDS: u64, const TYPED: bool>(
             return false;
         }
     }
-    // Not for each message of many: the verifier would have to follow all of them.
-    if tcp && RECORDS != RECORDS_A_MESSAGE {
+    if tcp {
         connection::sample(sock, connection, now);
     }
     let scratch = scratch.again();

@@ -69,6 +69,7 @@ pub const COMMON: &[&str] = &[
 /// function that is meant.
 pub const FUNCTIONS: &[(&str, usize)] = &[
     ("release_sock", 1),
+    ("security_sock_graft", 2),
     ("skb_consume_udp", 3),
     ("tcp_sendmsg", 3),
     ("udp_sendmsg", 3),
@@ -140,13 +141,13 @@ impl Tier {
                 "kprobe_skb_consume_udp",
             ],
             Tier::SocketTracepoint => &["sock_send_length", "sock_recv_length"],
-            Tier::SyscallTracepoint => &["sys_exit"],
+            Tier::SyscallTracepoint => &["sys_enter", "sys_exit"],
         }
     }
 
-    /// Likewise, what the tier does without where the kernel has it not: the time at which a connection is accepted (kernels built without
-    /// security modules), IPv6 (it may be a module), splices of unix sockets
-    /// (those to them have a function of their own before Linux 6.5 only).
+    /// Likewise, what the tier does without where the kernel has it not: the time at which a connection is accepted (kernels
+    /// built without security modules), IPv6 (it may be a module), splices of unix sockets (those to them have a function of
+    /// their own before Linux 6.5 only).
     #[must_use]
     pub fn optional_hooks(self) -> &'static [&'static str] {
         match self {
@@ -211,6 +212,8 @@ impl Tier {
                 ("sys_exit_write_datagram", calls::WRITE_DATAGRAM),
                 ("sys_exit_recvmmsg_datagrams", calls::READ_DATAGRAMS),
                 ("sys_exit_sendmmsg_datagrams", calls::WRITE_DATAGRAMS),
+                ("sys_exit_recvmmsg_message", calls::READ_MESSAGE),
+                ("sys_exit_sendmmsg_message", calls::WRITE_MESSAGE),
             ],
         }
     }

@@ -120,12 +120,6 @@ impl Passed {
         *(if reading { &mut self.untold.read } else { &mut self.untold.written }) += bytes;
     }
 
-    /// Whether any bytes passed that have not been told.
-    #[must_use]
-    pub fn any(&self) -> bool {
-        self.untold.read > 0 || self.untold.written > 0
-    }
-
     /// TCP has this estimate of the round-trip time (0 if none), and has sent so many segments again in all.
     pub fn tcp(&mut self, round_trip: u32, retransmits: u32) {
         if round_trip > 0 {
@@ -138,6 +132,12 @@ impl Passed {
     /// The other end broke the connection off, or this one did.
     pub fn reset(&mut self, received: bool) {
         *(if received { &mut self.untold.resets_received } else { &mut self.untold.resets_sent }) += 1;
+    }
+
+    /// Whether any bytes passed that have not been told.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        self.untold.read > 0 || self.untold.written > 0
     }
 
     /// The connection ended, or is forgotten.

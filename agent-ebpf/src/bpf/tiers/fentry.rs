@@ -49,10 +49,9 @@ pub fn fentry_release_sock(context: FEntryContext) -> i32 {
 
 entry!(fentry_tcp_sendmsg(0: sock, 1: message) begin(sock, message, WRITE as u32));
 entry!(fentry_tcp_recvmsg(0: sock, 1: message) begin(sock, message, READ as u32));
+entry!(fentry_security_sock_graft(0: sock) connection::accepted(Sock::<true>(sock)));
 entry!(fentry_release_sock_read(0: sock) tcp::tell(Sock::<true>(sock), READ));
 entry!(fentry_release_sock_write(0: sock) tcp::tell(Sock::<true>(sock), WRITE));
-
-entry!(fentry_security_sock_graft(0: sock) connection::accepted(Sock::<true>(sock)));
 
 entry!(fentry_unix_stream_sendmsg(0: socket, 1: message) unix::begin_send(socket, message));
 exit!(fexit_unix_stream_sendmsg(3: result) unix::sent(result as i64));

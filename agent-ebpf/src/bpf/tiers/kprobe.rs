@@ -48,10 +48,9 @@ pub fn kprobe_release_sock(context: ProbeContext) -> u32 {
 
 entry!(kprobe_tcp_sendmsg(0: sock, 1: message) begin(sock, message, WRITE as u32));
 entry!(kprobe_tcp_recvmsg(0: sock, 1: message) begin(sock, message, READ as u32));
+entry!(kprobe_security_sock_graft(0: sock) connection::accepted(Sock::<false>(sock)));
 entry!(kprobe_release_sock_read(0: sock) tcp::tell(Sock::<false>(sock), READ));
 entry!(kprobe_release_sock_write(0: sock) tcp::tell(Sock::<false>(sock), WRITE));
-
-entry!(kprobe_security_sock_graft(0: sock) connection::accepted(Sock::<false>(sock)));
 
 entry!(kprobe_unix_stream_sendmsg(0: socket, 1: message) unix::begin_send(socket, message));
 exit!(kretprobe_unix_stream_sendmsg(result) unix::sent(result as i64));

@@ -79,7 +79,7 @@ pub fn released<const TYPED: bool>(sock: Sock<TYPED>) -> Option<u8> {
     }
     scratch.busy = 1;
     scratch.behind = behind;
-    scratch.messages = Messages { sock: sock.0, count: bytes as u64 };
+    scratch.messages = Messages { sock: sock.0, count: bytes as u64, next: 0 };
     Some(direction)
 }
 
