@@ -83,20 +83,6 @@ pub fn file(descriptor: u64) -> u64 {
     if descriptor >= size { 0 } else { read(array + descriptor as u64 * 8) }
 }
 
-/// The socket that a file is, if it is one.
-#[inline(always)]
-pub fn socket_of(file: u64) -> Option<Sock<false>> {
-    let inode: u64 = read(at(file, offset!(file_inode)));
-    let mode: u16 = read(at(inode, offset!(inode_mode)));
-    // S_ISSOCK
-    if mode & 0o170_000 != 0o140_000 {
-        return None;
-    }
-    let socket: u64 = read(at(file, offset!(file_private)));
-    let sock: u64 = read(at(socket, offset!(socket_sock)));
-    if sock == 0 { None } else { Some(Sock(sock)) }
-}
-
 /// `PF_IO_WORKER` (include/linux/sched.h)
 const IO_WORKER: u32 = 0x0000_0010;
 /// `PF_KTHREAD`
@@ -147,13 +133,29 @@ pub fn by_ring<const TYPED: bool>(sock: Sock<TYPED>, descriptor: u64) -> bool {
         return true;
     }
     load::<u64>(at(task, offset!(task_ring))) != 0
-        && socket_of(file(descriptor)).is_none_or(|other| other.0 != sock.0)
+        && Sock::of_file(file(descriptor)).is_none_or(|other| other.0 != sock.0)
 }
 
 /// A `struct sock`. `TYPED` says that the verifier knows it as that (an argument of a BTF tracepoint): its fields are then
 /// loaded like any memory, a fault gives zeros, and no helper is called.
 #[derive(Clone, Copy)]
 pub struct Sock<const TYPED: bool>(pub u64);
+
+impl Sock<false> {
+    /// The socket behind a `struct file`, if it is one.
+    #[inline(always)]
+    pub fn of_file(file: u64) -> Option<Self> {
+        let inode: u64 = read(at(file, offset!(file_inode)));
+        let mode: u16 = read(at(inode, offset!(inode_mode)));
+        // S_ISSOCK
+        if mode & 0o170_000 != 0o140_000 {
+            return None;
+        }
+        let socket: u64 = read(at(file, offset!(file_private)));
+        let sock: u64 = read(at(socket, offset!(socket_sock)));
+        if sock == 0 { None } else { Some(Self(sock)) }
+    }
+}
 
 impl<const TYPED: bool> Sock<TYPED> {
     /// A field of `struct sock`.

@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::probes::privileges::{self, Held, Need};
-use crate::probes::{self, ProbeError, Tier};
+use crate::probes::{self, PassError, ProbeError, Tier};
 use processes::ProcessReport;
 
 /// All findings.
@@ -68,12 +68,13 @@ pub struct ProgramReport {
 /// Looks at everything. Tiers are tried for real: attached, and detached at once.
 #[must_use]
 pub fn examine() -> Report {
-    let tiers: Vec<TierReport> = Tier::ALL.into_iter().map(try_tier).collect();
+    let mut earlier = None;
+    let tiers: Vec<TierReport> = Tier::ALL.into_iter().map(|tier| try_tier(tier, &mut earlier)).collect();
     let tier = tiers.iter().find(|tried| tried.finding.ok == Some(true)).map(|tried| tried.tier);
     Report {
         can_run: tier.is_some(),
         tier,
-        host: vec![kernel(), types(), privileges(), lockdown()],
+        host: [kernel(), types(), privileges(), lockdown()].into_iter().chain(earlier).collect(),
         tiers,
         processes: processes::survey(Path::new("/proc"), tier),
     }
@@ -83,13 +84,15 @@ fn finding(what: &str, ok: Option<bool>, found: impl Into<String>, advice: Optio
     Finding { what: what.to_owned(), ok, found: found.into(), advice: advice.map(str::to_owned) }
 }
 
-fn try_tier(tier: Tier) -> TierReport {
+/// Tries a tier, and what goes with every tier: the first that can be had tells of it.
+fn try_tier(tier: Tier, earlier: &mut Option<Finding>) -> TierReport {
     // Small maps: nothing is going to be captured.
     let settings = probes::Settings {
         tier: tier.forced(),
         ring_bytes: 256 * 1024,
         max_connections: 1024,
         namespace: None,
+        iterators: true,
         sample_interval_ms: u64::MAX,
         floor: false,
     };
@@ -102,7 +105,8 @@ fn try_tier(tier: Tier) -> TierReport {
         programs: Vec::new(),
     };
     report.finding = match probes::attach(&settings) {
-        Ok(probes) => {
+        Ok(mut probes) => {
+            earlier.get_or_insert_with(|| earlier_connections(probes.take_earlier().err().as_ref()));
             report.load_ms = Some(probes.took.as_secs_f64() * 1000.0);
             let programs = probes.programs().into_iter();
             report.programs =
@@ -129,6 +133,21 @@ fn try_tier(tier: Tier) -> TierReport {
         Err(error) => finding(&what, Some(false), error.to_string(), None),
     };
     report
+}
+
+/// Whether connections from before the agent are known at its start.
+fn earlier_connections(no_iterators: Option<&PassError>) -> Finding {
+    let what = "connections from before";
+    let Some(reason) = no_iterators else {
+        return finding(what, Some(true), "known at start, by the kernel's iterator over open files", None);
+    };
+    let counted = if Path::new("/proc/net/tcp").exists() { ", and counted by /proc" } else { "" };
+    finding(
+        what,
+        None,
+        format!("known when their first bytes move{counted}: {reason}"),
+        Some("CAP_BPF and CAP_PERFMON, and a kernel whose security modules permit BPF iterators"),
+    )
 }
 
 fn kernel() -> Finding {

@@ -68,7 +68,7 @@ static IO: Instrument = Instrument {
 static CONNECTIONS: Instrument = Instrument {
     name: "remora.network.connections",
     unit: "{connection}",
-    description: "Connections on which bytes passed.",
+    description: "Connections that were made or accepted, or were open at the agent's start.",
     role: None,
     reading: Reading::One,
     keys: EDGE,

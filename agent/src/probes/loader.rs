@@ -7,11 +7,12 @@ use aya::maps::{Array, HashMap, Map, MapData, ProgramArray, RingBuf};
 use aya::programs::{CgroupAttachMode, CgroupSockAddr, Program, ProgramError, ProgramFd};
 use aya::{Btf, Ebpf, EbpfLoader};
 use remora_abi::Plain;
+use remora_abi::maps::UNIX_CONNECTIONS;
 use remora_abi::offsets::{MISSING, Settings as Globals, ticks};
 
 use super::privileges::{self, Capability, Held};
 use super::tier::{COMMON, Choice, FUNCTIONS, FUNCTIONS_NEED, OBSOLETE, Tier};
-use super::{Controls, KernelCounters, KernelTypes, ProbeError, btf};
+use super::{Controls, EarlierConnections, KernelCounters, KernelTypes, PassError, ProbeError, btf};
 
 /// The programs, as `build.rs` built them.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/remora-ebpf"));
@@ -29,6 +30,8 @@ pub struct Settings {
     pub max_connections: u32,
     /// Look only at connections in this network namespace.
     pub namespace: Option<PathBuf>,
+    /// Learn of connections from before by the kernel's iterators.
+    pub iterators: bool,
     /// While bytes move on a connection, what TCP knows of it is told once in so many milliseconds.
     pub sample_interval_ms: u64,
     /// Attach empty programs instead: what any agent on these hooks costs.
@@ -53,6 +56,10 @@ pub struct Probes {
     pub no_senders: Option<String>,
     /// How long it took to load and attach them.
     pub took: Duration,
+    /// Inode number of the only network namespace that is looked at.
+    pub namespace: Option<u32>,
+    /// What enters the connections from before, or why that cannot be had; until it is taken.
+    earlier: Option<Result<EarlierConnections, PassError>>,
     controls: u32,
 }
 
@@ -97,7 +104,7 @@ pub fn attach(settings: &Settings) -> Result<Probes, ProbeError> {
     let namespace = settings.namespace.as_deref().map(namespace_inode).transpose()?;
     let mut refused = Vec::new();
     for &tier in settings.tier.candidates() {
-        match attach_tier(settings, &types, namespace.unwrap_or(0), tier) {
+        match attach_tier(settings, &types, namespace, tier) {
             Ok(mut probes) => {
                 probes.refused = refused;
                 return Ok(probes);
@@ -118,7 +125,7 @@ enum Refusal {
 fn attach_tier(
     settings: &Settings,
     types: &KernelTypes,
-    namespace: u32,
+    namespace: Option<u32>,
     tier: Tier,
 ) -> Result<Probes, Refusal> {
     let ring_bytes = settings.ring_bytes.max(4096).next_power_of_two();
@@ -128,13 +135,16 @@ fn attach_tier(
         own_process: std::process::id(),
         controls,
         wake_bytes: (ring_bytes / 16).min(256 * 1024),
-        only_namespace: namespace,
+        only_namespace: namespace.unwrap_or(0),
         processor_bits: processor_bits(),
         sample_ticks: sample_ticks(settings.sample_interval_ms),
         stack_bytes: stack_bytes(),
         iterator_vector: types.iterator.vector,
         iterator_buffer: types.iterator.buffer,
         iterator_mask: types.iterator.mask,
+        // New connections shall find room beside those from before.
+        earlier_connections: settings.max_connections / 2,
+        earlier_unix: UNIX_CONNECTIONS / 2,
     };
     if tier.hooks_functions() {
         knows_functions(types).map_err(Refusal::Tier)?;
@@ -182,6 +192,10 @@ fn attach_tier(
             Err(error) => without.push(error.reason()),
         }
     }
+    let earlier = match settings.iterators && !settings.floor {
+        true => EarlierConnections::prepare(&mut ebpf, &kernel_types),
+        false => Err(PassError::NotWanted),
+    };
     for hook in COMMON.iter().chain(tier.hooks()) {
         attach_hook(&mut ebpf, hook, tier).map_err(refuse)?;
         attached.push((*hook).to_owned());
@@ -203,6 +217,8 @@ fn attach_tier(
         without,
         no_senders,
         took: start.elapsed(),
+        namespace,
+        earlier: Some(earlier),
         controls,
     })
 }
@@ -351,7 +367,7 @@ fn hook_error(event: &str, error: &ProgramError, tier: Tier) -> HookError {
     if let ProgramError::LoadError { io_error, verifier_log } = error {
         if io_error.raw_os_error() == Some(libc::EPERM) {
             return if privileges::missing(tier).is_empty() {
-                HookError::Other(format!("the kernel allows no program at {} ({io_error})", place(event)))
+                HookError::Other(format!("the kernel allows no {tier} program ({io_error}): lockdown, or its build"))
             } else {
                 HookError::Privilege(format!("load the program for {event}"))
             };
@@ -418,6 +434,14 @@ impl Probes {
         let programs = programs.filter_map(|(_, program)| program.fd().ok()?.try_clone().ok()).collect();
         let map = aya::maps::PerCpuArray::try_from(self.ebpf.take_map("LOSSES")?).ok()?;
         Some(KernelCounters::new(map, programs))
+    }
+
+    /// What enters the connections from before, once.
+    ///
+    /// # Errors
+    /// Why it cannot be had.
+    pub fn take_earlier(&mut self) -> Result<EarlierConnections, PassError> {
+        self.earlier.take().unwrap_or(Err(PassError::NotWanted))
     }
 
     /// The capture modes.

@@ -19,7 +19,7 @@ use remora_abi::record::{READ, WRITE};
 use crate::connection::{self, Found};
 use crate::datagram::{self, MESSAGE_SIZE, Peer};
 use crate::globals::{CALLED, CALLS, Program, Scratch, count, offset};
-use crate::kernel::{Sock, UDP, at, file, opaque, read, read_user, socket_of};
+use crate::kernel::{Sock, UDP, at, file, opaque, read, read_user};
 use crate::pieces::{MSG_ERRQUEUE, MSG_PEEK, MSG_TRUNC, Pieces, number};
 use crate::registers::Call;
 use crate::segment::{MAX_RECORDS, moved, wanted};
@@ -124,7 +124,7 @@ fn socket(scratch: &mut Scratch, place: usize) -> Option<Sock<false>> {
         _ => file(if place == FIRST { scratch.call.first } else { scratch.call.third }),
     };
     let scratch = scratch.again();
-    scratch.messages.sock = socket_of(scratch.messages.sock)?.0;
+    scratch.messages.sock = Sock::<false>::of_file(scratch.messages.sock)?.0;
     Some(Sock(scratch.again().messages.sock))
 }
 
@@ -141,7 +141,7 @@ fn ended(context: &BtfTracePointContext, program: Program) -> Option<(&'static m
 #[btf_tracepoint(function = "sys_exit")]
 pub fn sys_exit_accept(context: BtfTracePointContext) -> i32 {
     let descriptor: i64 = context.arg(1);
-    if let Some(sock) = socket_of(file(descriptor as u64)) {
+    if let Some(sock) = Sock::<false>::of_file(file(descriptor as u64)) {
         connection::accepted(sock);
     }
     0
