@@ -35,6 +35,9 @@ pub enum Error {
         /// The bound, bytes.
         limit: u64,
     },
+    /// Go's table of functions was not found, or is of a format that is not known.
+    #[error("no table of functions (pclntab) of Go 1.16 or newer")]
+    NoPcLnTab,
     /// There is no Go build information in the binary.
     #[error("not a Go binary")]
     NotGo,

@@ -12,7 +12,7 @@ fn look(bytes: &[u8]) {
     let _ = inspect_bytes(bytes);
     let _ = tls::scan_bytes(bytes);
     let _ = go::offsets_bytes(bytes);
-    let _ = go::offsets_from_dwarf_bytes(bytes);
+    let _ = go::layout_from_dwarf_bytes(bytes);
 }
 
 /// Small files with all the parts that are looked at, in every shape.
@@ -45,7 +45,7 @@ fn samples() -> Vec<Vec<u8>> {
 #[test]
 fn every_prefix_of_a_small_file_is_survived() {
     for sample in samples() {
-        assert!(go::offsets_from_dwarf_bytes(&sample).is_ok());
+        assert!(go::layout_from_dwarf_bytes(&sample).is_ok());
         for end in 0..sample.len() {
             look(&sample[..end]);
         }
@@ -77,7 +77,7 @@ fn a_bomb_is_not_inflated_without_bound() {
     info.bytes[first..first + 4].copy_from_slice(&length.to_le_bytes());
     let bytes = elf.clone().with(abbrev).with(compressed(&elf, info)).build();
     assert!(bytes.len() < 100 << 10, "{}", bytes.len());
-    let error = go::offsets_from_dwarf_bytes(&bytes).unwrap_err();
+    let error = go::layout_from_dwarf_bytes(&bytes).unwrap_err();
     assert!(matches!(error, crate::Error::TooLarge { .. }), "{error}");
 }
 

@@ -1,7 +1,8 @@
-//! `cargo xtask go-offsets`: measures where Go's runtime keeps what identifies a goroutine, version by version.
+//! `cargo xtask go-offsets`: measures where Go's structures keep what Remora has to read, version by version.
 //!
-//! Every tool chain comes through the Go module proxy with the ordinary client, builds a tiny program for both
-//! supported machines, and is deleted. The programs' DWARF becomes symbolizer/src/go/offsets.txt.
+//! Every tool chain comes through the Go module proxy with the ordinary client, builds a program for both
+//! supported machines, and is deleted. The programs' DWARF becomes symbolizer/src/go/offsets.txt; which fields are
+//! looked for stands in symbolizer/src/go/fields.rs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,7 +19,21 @@ use crate::{paths, process};
 /// On x86-64, Go keeps `g` in a register since this minor version.
 const FIRST_MINOR: u32 = 17;
 const MACHINES: [&str; 2] = ["amd64", "arm64"];
-const MAIN: &str = "package main\n\nfunc main() { println(\"measured\") }\n";
+/// Has in it all that is measured: HTTP/1 and HTTP/2, client and server, over TLS.
+const MAIN: &str = r#"package main
+
+import (
+	"net/http"
+	"os"
+)
+
+func main() {
+	if len(os.Args) > 1 {
+		http.ListenAndServeTLS(os.Args[1], "certificate", "key", nil)
+	}
+	http.Get("https://localhost/")
+}
+"#;
 const MODULE: &str = "module example.com/measured\n\ngo 1.17\n";
 
 /// What to measure.
@@ -98,11 +113,12 @@ fn header(missing: &[String]) -> String {
         some => some.join(", "),
     };
     format!(
-        "# Offsets in Go's runtime.g, bytes. Written by `cargo xtask go-offsets`, do not edit.\n\
+        "# Offsets in Go's structures, bytes. Written by `cargo xtask go-offsets`, do not edit.\n\
          #\n\
          # \"measured\": the versions whose tool chain built a program for linux/amd64 and linux/arm64, from whose\n\
          # DWARF the values come; they are the same on both. What is not listed there is untested. The other\n\
-         # lines: the first measured version with these values.\n\
+         # lines: a measured version, a structure, and what is new about its fields since the version before (\"-\":\n\
+         # there is no such field any more).\n\
          #\n\
          # Asked for in the last run and not to be had: {missing}.\n\n"
     )
