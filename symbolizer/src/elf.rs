@@ -12,6 +12,7 @@ use object::{
 use crate::{
     BuildId, Error, Machine,
     source::{Data, Window},
+    witness::Span,
 };
 
 const MAX_SECTIONS: u32 = 1 << 12;
@@ -37,6 +38,8 @@ pub(crate) struct Image {
     pub go_build_id: Option<String>,
     /// The place in the file and the size of the relocations with addends.
     pub relocations: Option<(u64, u64)>,
+    /// Where all this stands: the file header, and those of segments and sections.
+    pub headers: Vec<Span>,
 }
 
 /// A part of the file that is loaded.
@@ -151,12 +154,14 @@ fn parse<E: FileHeader<Endian = Endianness>>(data: Data<'_>) -> Result<Image, Er
         build_id: None,
         go_build_id: None,
         relocations: None,
+        headers: vec![Span::new(0, size_of::<E>() as u64)],
     };
     if header.phnum(endian, data).is_ok_and(|n| n > MAX_SEGMENTS) {
         return Err(Error::Malformed("more segments than any program has"));
     }
     let program =
         header.program_headers(endian, data).map_err(|_| Error::Malformed("the program headers"))?;
+    image.headers.push(Span::new(header.e_phoff(endian).into(), size_of_val(program) as u64));
     for p in program {
         image.interpreter |= p.p_type(endian) == elf::PT_INTERP;
         if p.p_type(endian) == elf::PT_LOAD {
@@ -195,6 +200,8 @@ fn parse<E: FileHeader<Endian = Endianness>>(data: Data<'_>) -> Result<Image, Er
     if header.shnum(endian, data).is_ok_and(|n| n <= MAX_SECTIONS)
         && let Ok(table) = header.sections(endian, data)
     {
+        let size = table.len() * size_of::<E::SectionHeader>();
+        image.headers.push(Span::new(header.e_shoff(endian).into(), size as u64));
         for s in table.iter() {
             let name = table.section_name(endian, s).unwrap_or_default();
             image.sections.push(Section {

@@ -12,6 +12,7 @@ use crate::{
     runtime,
     source::Source,
     tls::{self, TlsLibrary, TlsUse},
+    witness::Span,
 };
 
 /// Modules of a Go program whose version matters to where something is.
@@ -34,6 +35,9 @@ pub struct Inspection {
     pub go_fields: Option<Result<Vec<FieldOffset>, Error>>,
     /// The separate debug file that was used.
     pub debug_file: Option<PathBuf>,
+    /// Where in the file that stands from which places and offsets follow; `None` if they follow from more than some
+    /// places, so that they hold for this file only.
+    pub(crate) follows_from: Option<Vec<Span>>,
 }
 
 impl Inspection {
@@ -72,12 +76,23 @@ impl Inspection {
             info.settings = Vec::new();
         }
         let table = is_go.then(|| pclntab::locate(&image, data)).flatten();
-        let functions = functions::find(&image, source, table.as_ref(), debug_file.as_ref());
+        let found = functions::find(&image, source, table.as_ref(), debug_file.as_ref());
+        let mut follows_from = image.headers.clone();
+        let mut functions = Vec::with_capacity(found.len());
+        for (function, stands) in found {
+            functions.push(function);
+            follows_from.extend(stands);
+        }
         let go_fields = match &binary.runtime {
             Runtime::Go(info) => Some(fields(&image, source, info, debug_file.as_ref(), &functions)),
             _ => None,
         };
+        let follows_from = match &table {
+            Some(table) => table.stands().map(|stands| [&follows_from, stands].concat()),
+            None => Some(follows_from),
+        };
         Ok(Inspection {
+            follows_from: follows_from.filter(|_| !by_dwarf(go_fields.as_ref())),
             runtime_version: runtime::version(&image, source, &binary.runtime),
             tls: tls_of(&binary, &image, source, &functions),
             go_functions: is_go.then(|| table.map(|_| ()).ok_or(Error::NoPcLnTab)),
@@ -88,10 +103,40 @@ impl Inspection {
         })
     }
 
-    /// What it has inside that can be probed: each library once, in the order of [`crate::probes::PROBES`].
+    /// What it has inside that can be probed, each library once.
     pub fn libraries(&self) -> Vec<Library> {
         libraries(&self.functions)
     }
+
+    /// What it takes in memory, bytes, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let Inspection { binary, runtime_version, tls, functions, go_fields, follows_from, .. } = self;
+        let go = match &binary.runtime {
+            Runtime::Go(info) => {
+                let modules = info.dependencies.iter().chain(&info.module);
+                let names: usize = modules.map(|m| size_of_val(m) + m.path.len() + m.version.len()).sum();
+                size_of_val(info.as_ref()) + info.version.len() + names
+            }
+            _ => 0,
+        };
+        let sites = |f: &Function| f.returns.as_ref().map_or(0, |returns| size_of_val(returns.places()));
+        let fields = go_fields.iter().flatten().map(|fields| size_of_val(fields.as_slice())).sum::<usize>();
+        size_of_val(self)
+            + go
+            + fields
+            + functions.iter().map(|f| size_of_val(f) + sites(f)).sum::<usize>()
+            + binary.needed.iter().map(|name| size_of_val(name) + name.len()).sum::<usize>()
+            + binary.go_build_id.as_ref().map_or(0, String::len)
+            + runtime_version.as_ref().map_or(0, String::len)
+            + tls.len() * (size_of::<TlsUse>() + 32)
+            + follows_from.as_ref().map_or(0, |spans| size_of_val(spans.as_slice()))
+    }
+}
+
+/// Whether an offset was taken from debug information, which is too much to be compared.
+fn by_dwarf(fields: Option<&Result<Vec<FieldOffset>, Error>>) -> bool {
+    let Some(Ok(fields)) = fields else { return false };
+    fields.iter().any(|f| matches!(f.offset, Ok((_, go::Source::Dwarf | go::Source::DebugFile))))
 }
 
 fn libraries(functions: &[Function]) -> Vec<Library> {

@@ -13,6 +13,7 @@
 
 mod binary;
 mod build_id;
+mod cache;
 mod debug;
 mod debug_file;
 mod elf;
@@ -22,14 +23,17 @@ pub mod go;
 mod inspection;
 pub mod maps;
 pub mod probes;
+pub mod process;
 mod runtime;
 mod source;
 #[cfg(test)]
 mod testing;
 pub mod tls;
+mod witness;
 
 pub use binary::{Binary, Linkage, Machine, inspect, inspect_bytes};
 pub use build_id::BuildId;
+pub use cache::{Cache, Statistics};
 pub use error::Error;
 pub use functions::{Evidence, Function, ReturnSites};
 pub use inspection::Inspection;

@@ -15,6 +15,7 @@ use crate::{
     go::pclntab::{self, PcLnTab},
     probes::{PROBES, Places, Probe},
     source::Source,
+    witness::Span,
 };
 
 /// By which evidence a function is where it is said to be.
@@ -88,9 +89,11 @@ struct Place {
     address: u64,
     size: u64,
     evidence: Evidence,
+    /// Where in the file the evidence stands.
+    stands: Vec<Span>,
 }
 
-/// Finds the functions of [`PROBES`]; ordered as they are there.
+/// Finds the functions of [`PROBES`]; ordered as they are there. With each the places in the file from which it follows.
 ///
 /// A function of Go is looked for in Go's own table first: it is there whatever was stripped. Others, and Go's where
 /// that table is not understood, in the symbol tables, the file's own first.
@@ -99,7 +102,7 @@ pub(crate) fn find(
     source: &Source<'_>,
     table: Option<&PcLnTab>,
     debug_file: Option<&DebugFile>,
-) -> Vec<Function> {
+) -> Vec<(Function, Vec<Span>)> {
     let mut places: Vec<Place> = Vec::new();
     if let Some(table) = table {
         let evidence = if table.by_pattern() { Evidence::PcLnTabPattern } else { Evidence::PcLnTab };
@@ -110,6 +113,7 @@ pub(crate) fn find(
                 address: found.start,
                 size: found.end - found.start,
                 evidence,
+                stands: found.stands.to_vec(),
             });
         }
     }
@@ -125,14 +129,26 @@ pub(crate) fn find(
         for symbol in symbols::find(image, source, kind, &Names::new(&names)) {
             if symbol.kind == elf::STT_FUNC {
                 let probe = wanted[usize::from(symbol.name)];
-                places.push(Place { probe, address: symbol.address, size: symbol.size, evidence });
+                let own = evidence != Evidence::DebugFile;
+                let stands = if own { symbol.stands.to_vec() } else { Vec::new() };
+                places.push(Place { probe, address: symbol.address, size: symbol.size, evidence, stands });
             }
         }
     }
-    let mut functions: Vec<_> = places.iter().filter_map(|place| look(image, source, place)).collect();
-    functions.sort_by_key(|f| (index(f.probe), f.address));
+    let mut functions: Vec<_> = places
+        .into_iter()
+        .filter_map(|place| {
+            let function = look(image, source, &place)?;
+            let mut stands = place.stands;
+            if function.returns.is_some() {
+                stands.push(Span::new(function.offset, function.size));
+            }
+            Some((function, stands))
+        })
+        .collect();
+    functions.sort_by_key(|(f, _)| (index(f.probe), f.address));
     // A symbol may be there more than once (versions, aliases).
-    functions.dedup_by_key(|f| (index(f.probe), f.address));
+    functions.dedup_by_key(|(f, _)| (index(f.probe), f.address));
     functions
 }
 

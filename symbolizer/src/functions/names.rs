@@ -36,6 +36,11 @@ impl<'n> Names<'n> {
         self.names.is_empty()
     }
 
+    /// The length of a name, bytes.
+    pub(crate) fn len_of(&self, index: u16) -> u64 {
+        self.names.get(usize::from(index)).map_or(0, |name| name.len() as u64)
+    }
+
     /// Goes once through the table that stands at `start`.
     pub(crate) fn find(&self, source: &Source<'_>, start: u64, size: u64) -> Places {
         let mut places = Places::new();

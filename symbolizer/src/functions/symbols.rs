@@ -6,6 +6,7 @@ use super::names::Names;
 use crate::{
     elf::{Image, Section},
     source::{Source, Window},
+    witness::Span,
 };
 
 /// Symbols of the names looked for that are taken.
@@ -19,6 +20,8 @@ pub(crate) struct Symbol {
     pub kind: elf::SymbolType,
     pub address: u64,
     pub size: u64,
+    /// Where it stands, and its name.
+    pub stands: [Span; 2],
 }
 
 /// The symbols of these names in the table of this kind (`SHT_SYMTAB` or `SHT_DYNSYM`).
@@ -62,15 +65,19 @@ fn in_table(
         else {
             return;
         };
-        let name = image.word(&bytes[..4]).unwrap_or(0);
-        let Some(&name) = places.get(&name) else { continue };
+        let name_at = image.word(&bytes[..4]).unwrap_or(0);
+        let Some(&name) = places.get(&name_at) else { continue };
         // Section 0: defined elsewhere.
         if bytes[section..section + 2] == [0, 0] {
             continue;
         }
         let word = |at: usize| image.word(&bytes[at..at + word]).unwrap_or(0);
         let kind = elf::SymbolType(bytes[info] & 0xf);
-        found.push(Symbol { name, kind, address: word(value), size: word(size) });
+        let stands = [
+            Span::new(table.offset + index * entry, entry),
+            Span::new(strings.offset.saturating_add(name_at), names.len_of(name) + 1),
+        ];
+        found.push(Symbol { name, kind, address: word(value), size: word(size), stands });
         if found.len() >= MAX_FOUND {
             return;
         }

@@ -25,6 +25,7 @@ use crate::{
     elf::Image,
     functions::names::Names,
     source::{Data, Source, Window},
+    witness::Span,
 };
 
 /// More functions than any program has. A kubelet has about 100,000.
@@ -56,6 +57,8 @@ pub(crate) struct PcLnTab {
     /// Where addresses in the table are zero in the file: the starts of all functions, and the end of the last.
     relocated: Option<Vec<u64>>,
     by_pattern: bool,
+    /// Where it stands from what functions' starts count; `None` if that follows from relocations all over the file.
+    stands: Option<Vec<Span>>,
 }
 
 /// The header of a table, with places in the file.
@@ -70,6 +73,8 @@ pub(super) struct Header {
     pub count: u64,
     /// The address at which the text begins, if the table says so.
     pub text: Option<u64>,
+    /// Where it stands, and how long it is.
+    pub stands: Span,
     names: u64,
     names_size: u64,
     functions: u64,
@@ -87,6 +92,8 @@ pub(crate) struct Found {
     pub start: u64,
     /// The first address of the next function.
     pub end: u64,
+    /// Where its start and end stand, the place of its name, and its name.
+    pub stands: [Span; 3],
 }
 
 /// A function of a Go program.
@@ -104,6 +111,11 @@ impl PcLnTab {
     /// It has no section of its own.
     pub(crate) fn by_pattern(&self) -> bool {
         self.by_pattern
+    }
+
+    /// Where it stands from what functions' starts count, if that is known.
+    pub(crate) fn stands(&self) -> Option<&[Span]> {
+        self.stands.as_deref()
     }
 }
 
@@ -127,7 +139,7 @@ fn all(source: &Source<'_>, mut each: impl FnMut(GoFunction)) -> Result<(), Erro
     let image = Image::parse(source.data())?;
     let table = locate(&image, source.data()).ok_or(Error::NoPcLnTab)?;
     let mut names = Window::new(source);
-    walk(&table, &image, source, |start, end, name| {
+    walk(&table, &image, source, |Entry { start, end, name, .. }| {
         let at = table.header.names + u64::from(name);
         let bytes = names.up_to(at, MAX_NAME);
         let name = &bytes[..memchr::memchr(0, bytes).unwrap_or(bytes.len())];
@@ -144,17 +156,35 @@ pub(crate) fn find(table: &PcLnTab, image: &Image, source: &Source<'_>, names: &
     if places.is_empty() {
         return found;
     }
-    walk(table, image, source, |start, end, name| {
-        if let Some(&name) = places.get(&u64::from(name)) {
-            found.push(Found { name, start, end });
+    walk(table, image, source, |Entry { start, end, name: name_at, pair, structure }| {
+        let name_at = u64::from(name_at);
+        if let Some(&name) = places.get(&name_at) {
+            let field = table.header.field();
+            let stands = [
+                Span::new(pair, 3 * field),
+                Span::new(structure, field + 4),
+                Span::new(table.header.names + name_at, names.len_of(name) + 1),
+            ];
+            found.push(Found { name, start, end, stands });
         }
         found.len() < MAX_FOUND
     });
     found
 }
 
-/// Calls `each` with start, end and the name's place of each function until it says no.
-fn walk(table: &PcLnTab, image: &Image, source: &Source<'_>, mut each: impl FnMut(u64, u64, u32) -> bool) {
+/// A function as it is come by.
+struct Entry {
+    start: u64,
+    end: u64,
+    /// The place of its name in the table of names.
+    name: u32,
+    /// The places in the file of its pair and its structure.
+    pair: u64,
+    structure: u64,
+}
+
+/// Calls `each` with every function until it says no.
+fn walk(table: &PcLnTab, image: &Image, source: &Source<'_>, mut each: impl FnMut(Entry) -> bool) {
     let header = &table.header;
     let (mut pairs, mut structures) = (Window::new(source), Window::new(source));
     // _func begins with the start of the function, in the table's own format.
@@ -172,10 +202,12 @@ fn walk(table: &PcLnTab, image: &Image, source: &Source<'_>, mut each: impl FnMu
         if structure >= header.functions_room {
             continue;
         }
-        let at = header.functions + structure + name_at;
-        let Some(name) = structures.get(at, 4).and_then(|bytes| image.word(bytes)) else { return };
+        let structure = header.functions + structure;
+        let name = structures.get(structure + name_at, 4).and_then(|bytes| image.word(bytes));
+        let Some(name) = name else { return };
+        let pair = header.functions + index * 2 * header.field();
         let plausible = start < end && name < header.names_size;
-        if plausible && !each(start, end, name as u32) {
+        if plausible && !each(Entry { start, end, name: name as u32, pair, structure }) {
             return;
         }
     }
@@ -223,6 +255,7 @@ impl Header {
             address,
             count,
             text,
+            stands: Span::new(offset, size),
             names: offset.checked_add(places[0])?,
             names_size: places[1] - places[0],
             functions: offset.checked_add(functions)?,
@@ -358,17 +391,24 @@ fn candidates(bytes: &[u8], little_endian: bool) -> impl Iterator<Item = usize> 
 fn check(image: &Image, data: Data<'_>, header: Header, by_pattern: bool) -> Option<PcLnTab> {
     let source = data.source();
     let (first, end) = header.ends(image, source)?;
-    let mut table = PcLnTab { header, text: 0, relocated: None, by_pattern };
+    let stands = Some(vec![header.stands]);
+    let mut table = PcLnTab { header, text: 0, relocated: None, by_pattern, stands };
     let (start, end) = match header.format {
         Format::Go116 if end == 0 && image.file_type == elf::ET_DYN => {
             let starts = header.relocated(image, data)?;
             let ends = (*starts.first()?, *starts.last()?);
             table.relocated = Some(starts);
+            table.stands = None;
             ends
         }
         Format::Go116 => (first, end),
         Format::Go118 => {
-            table.text = text::start(image, data, &header, first, end)?;
+            let text = text::start(image, data, &header, first, end)?;
+            table.text = text.address;
+            match (&mut table.stands, text.stands) {
+                (Some(spans), Some(span)) => spans.push(span),
+                (spans, _) => *spans = None,
+            }
             (table.text.checked_add(first)?, table.text.checked_add(end)?)
         }
     };

@@ -10,6 +10,7 @@ use crate::{
     elf::Image,
     functions::{names::Names, symbols},
     source::{Data, Source, Window},
+    witness::Span,
 };
 
 /// Words of `runtime.moduledata`: the address of the table first; six slices, one address; then these.
@@ -20,14 +21,21 @@ const WORDS: usize = 23;
 /// Words that point to the table and are looked at.
 const MAX_CANDIDATES: usize = 64;
 
+/// Where the text begins.
+pub(super) struct Text {
+    pub address: u64,
+    /// Where that is written; `None` if in relocations.
+    pub stands: Option<Span>,
+}
+
 /// The address of the text; `first` and `end` are the first function's start and the last one's end from there.
-pub(super) fn start(image: &Image, data: Data<'_>, header: &Header, first: u64, end: u64) -> Option<u64> {
+pub(super) fn start(image: &Image, data: Data<'_>, header: &Header, first: u64, end: u64) -> Option<Text> {
     let fits = |text: u64| {
         let room = image.code_offset(text.checked_add(first)?)?.1;
         (end.checked_sub(first)? <= room).then_some(text)
     };
-    if let Some(text) = header.text.and_then(fits) {
-        return Some(text);
+    if let Some(address) = header.text.and_then(fits) {
+        return Some(Text { address, stands: Some(header.stands) });
     }
     let proven = |words: &[u64; WORDS]| {
         let text = fits(words[TEXT])?;
@@ -35,8 +43,14 @@ pub(super) fn start(image: &Image, data: Data<'_>, header: &Header, first: u64, 
         ((words[MIN_PC], words[MAX_PC]) == proof).then_some(text)
     };
     in_data(image, data.source(), header.address, proven)
-        .or_else(|| in_relocations(image, data, header.address, proven))
-        .or_else(|| by_symbol(image, data.source()).and_then(fits))
+        .or_else(|| {
+            let address = in_relocations(image, data, header.address, proven)?;
+            Some(Text { address, stands: None })
+        })
+        .or_else(|| {
+            let address = by_symbol(image, data.source()).and_then(fits)?;
+            Some(Text { address, stands: None })
+        })
 }
 
 type Words = [u64; WORDS];
@@ -47,7 +61,7 @@ fn in_data(
     source: &Source<'_>,
     table: u64,
     proven: impl Fn(&Words) -> Option<u64>,
-) -> Option<u64> {
+) -> Option<Text> {
     let size = if image.is_64 { 8 } else { 4 };
     let mut needle = table.to_le_bytes()[..size].to_vec();
     if !image.little_endian {
@@ -65,13 +79,14 @@ fn in_data(
             let bytes = window.up_to(from, want);
             for place in memchr::memmem::find_iter(bytes, &needle).filter(|p| p % size == 0).take(left) {
                 left -= 1;
-                let Some(bytes) = there.get(from + place as u64, WORDS * size) else { continue };
+                let stands = Span::new(from + place as u64, (WORDS * size) as u64);
+                let Some(bytes) = there.get(stands.at, WORDS * size) else { continue };
                 let mut words = [0; WORDS];
                 for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(size)) {
                     *word = image.word(bytes).unwrap_or(0);
                 }
-                if let Some(text) = proven(&words) {
-                    return Some(text);
+                if let Some(address) = proven(&words) {
+                    return Some(Text { address, stands: Some(stands) });
                 }
             }
             if bytes.len() < want {
