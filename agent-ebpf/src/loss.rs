@@ -34,10 +34,12 @@ pub enum Counter {
     DatagramsUnreadable,
     /// Datagrams received on unconnected sockets whose sender could not be told.
     DatagramsUnaddressed,
+    /// Reads and writes that were not looked at because they interrupted the program that looked at another, on that CPU.
+    Preempted,
 }
 
 /// How many counters there are.
-pub const COUNTERS: usize = 15;
+pub const COUNTERS: usize = 16;
 
 impl Counter {
     /// All counters, in the order of their index.
@@ -57,6 +59,7 @@ impl Counter {
         Counter::Datagrams,
         Counter::DatagramsUnreadable,
         Counter::DatagramsUnaddressed,
+        Counter::Preempted,
     ];
 }
 

@@ -150,6 +150,39 @@ pub struct Batch {
     pub next: u32,
 }
 
+/// [`Transfer::shape`]: `vector` is the address of the process's one buffer.
+pub const SHAPE_BUFFER: u32 = 1;
+/// [`Transfer::shape`]: `vector` is the address of an array of the process's buffers, which the kernel has copied.
+pub const SHAPE_VECTOR: u32 = 2;
+/// [`Transfer::shape`]: the bytes have no address in the process.
+pub const SHAPE_NONE: u32 = 0;
+
+/// A read or write that a thread is in the middle of, for the tiers that hook functions of the kernel; kept by the address
+/// of its `struct task_struct`. From `vector` on it says what the message's `iov_iter` said when bytes were last looked at.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Transfer {
+    /// The `struct sock`, 0 if there is none.
+    pub socket: u64,
+    /// The `struct msghdr`.
+    pub message: u64,
+    /// What `shape` says.
+    pub vector: u64,
+    /// Bytes of the buffer, or of the array's first, that are done.
+    pub offset: u64,
+    /// Bytes that there is still room for, or that are still to be written.
+    pub left: u64,
+    /// Entries of the array.
+    pub entries: u64,
+    /// [`SHAPE_BUFFER`] and the others above.
+    pub shape: u32,
+    /// [`crate::record::READ`] or [`crate::record::WRITE`], and [`TRANSFER_PEEK`].
+    pub direction: u32,
+}
+
+/// [`Transfer::direction`]: the bytes stay in the socket.
+pub const TRANSFER_PEEK: u32 = 2;
+
 /// What the programs need to know about a process; no entry means nothing special.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -191,5 +224,6 @@ plain! {
     DatagramSocket = 24,
     Sender = 32,
     Batch = 16,
+    Transfer = 56,
     Process = 8,
 }

@@ -17,7 +17,8 @@ macro_rules! offsets {
             /// No field known.
             pub const NONE: Self = Self { $($name: MISSING,)+ };
 
-            /// `(structure, field path)` of each field, in the order of the table.
+            /// `(structure, field path)` of each field, in the order of the table. Where versions of Linux differ in the name
+            /// of a field, all of its names stand here, with a bar between.
             pub const FIELDS: &[(&str, &str)] = &[$(($structure, $field)),+];
         }
     };
@@ -68,6 +69,22 @@ offsets! {
     memory_arguments_end = "mm_struct"."arg_end",
     memory_environment = "mm_struct"."env_start",
     memory_environment_end = "mm_struct"."env_end",
+    task_stack = "task_struct"."stack",
+    tcp_received = "tcp_sock"."rcv_nxt",
+    message_iterator = "msghdr"."msg_iter",
+    message_name = "msghdr"."msg_name",
+    iterator_type = "iov_iter"."iter_type|type",
+    iterator_offset = "iov_iter"."iov_offset",
+    iterator_left = "iov_iter"."count",
+    iterator_vector = "iov_iter"."__iov|iov",
+    iterator_entries = "iov_iter"."nr_segs",
+    unix_read_socket = "unix_stream_read_state"."socket",
+    unix_read_message = "unix_stream_read_state"."msg",
+    unix_read_flags = "unix_stream_read_state"."flags",
+    buffer_head = "sk_buff"."head",
+    buffer_network = "sk_buff"."network_header",
+    buffer_transport = "sk_buff"."transport_header",
+    buffer_protocol = "sk_buff"."protocol",
 }
 
 /// Other constants that the programs get at load.
@@ -84,12 +101,20 @@ pub struct Settings {
     pub only_namespace: u32,
     /// Bits that hold the number of any CPU of this machine.
     pub processor_bits: u32,
+    /// Bytes of a thread's kernel stack, at whose top its user registers are saved; 0 where a helper finds them.
+    pub stack_bytes: u32,
+    /// `ITER_IOVEC`: the type of an `iov_iter` over an array of buffers of the process.
+    pub iterator_vector: u32,
+    /// `ITER_UBUF`: the type of one over a single buffer of the process; [`MISSING`] before Linux 6.0.
+    pub iterator_buffer: u32,
+    /// The bits of the type that tell it (before Linux 5.14 it holds others, too).
+    pub iterator_mask: u32,
     /// Unused, 0.
-    pub reserved: [u32; 3],
+    pub reserved: [u32; 2],
 }
 
 plain! {
-    Offsets = 41 * 4,
-    Settings = 32,
+    Offsets = 57 * 4,
+    Settings = 44,
 }
 const _: () = assert!(Offsets::FIELDS.len() * 4 == size_of::<Offsets>());

@@ -113,8 +113,8 @@ pub struct RunArgs {
     #[command(flatten)]
     pub common: CommonArgs,
 
-    /// End by itself after this many seconds, from 1 to 31536000 (a year). Default: run until SIGTERM or SIGINT.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    /// End by itself after this many seconds, from 0 (attach, and end at once) to 31536000 (a year). Default: run until SIGTERM or SIGINT.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=31_536_000))]
     pub seconds: Option<u64>,
 
     /// Where spans and metrics go.
@@ -149,8 +149,8 @@ pub struct RecordArgs {
     #[command(flatten)]
     pub common: CommonArgs,
 
-    /// End by itself after this many seconds, from 1 to 31536000 (a year). Default: record until SIGTERM or SIGINT.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    /// End by itself after this many seconds, from 0 (attach, and end at once) to 31536000 (a year). Default: record until SIGTERM or SIGINT.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=31_536_000))]
     pub seconds: Option<u64>,
 
     /// What is watched, and how.
@@ -277,7 +277,7 @@ mod tests {
         assert!(!ok(&["record"]), "needs a file");
         assert!(!ok(&["record", "/tmp/r", "--endpoint", "http://c"]), "exports nothing");
         assert!(!ok(&["replay", "/tmp/r", "--tier", "auto"]), "attaches nothing");
-        assert!(!ok(&["run", "--seconds", "0"]));
+        assert!(ok(&["run", "--seconds", "0"]));
         assert!(!ok(&["run", "--protocol", "http"]));
     }
 }

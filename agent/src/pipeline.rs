@@ -351,6 +351,9 @@ fn not_attached(probes: &Probes) -> String {
     for (tier, reason) in &probes.refused {
         text.push_str(&format!("; not {tier}: {reason}"));
     }
+    for reason in &probes.without {
+        text.push_str(&format!("; without {reason}"));
+    }
     if let Some(reason) = &probes.no_senders {
         text.push_str(&format!("; senders of datagrams on unconnected sockets are not known: {reason}"));
     }

@@ -1,11 +1,12 @@
 //! The agent under test.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
-use crate::{Coverage, Metrics, Netns, Place, Program, Running, Span, Spans, repository};
+use crate::{Coverage, Metrics, Netns, Place, Program, Running, Span, Spans, repository, require_root};
 
 /// How long the agent may take to end once it is told to.
 const STOP: Duration = Duration::from_secs(2);
@@ -15,6 +16,10 @@ const STOP: Duration = Duration::from_secs(2);
 pub enum Tier {
     /// The agent's own choice.
     Auto,
+    /// Trampolines at functions of the socket layer.
+    Fentry,
+    /// Kernel probes at the same functions.
+    Kprobe,
     /// Tracepoints in the socket layer.
     SocketTracepoint,
     /// Tracepoints of system calls.
@@ -22,9 +27,36 @@ pub enum Tier {
 }
 
 impl Tier {
+    /// Why this kernel has not got the tier; `None` if it has. Tried once. Programs that the kernel refuses are the agent's
+    /// fault and never a reason.
+    ///
+    /// # Panics
+    /// If it is the agent's fault.
+    #[must_use]
+    pub fn unavailable(self) -> Option<&'static str> {
+        static TRIED: [OnceLock<Option<String>>; 5] = [const { OnceLock::new() }; 5];
+        let tried = TRIED[self as usize].get_or_init(|| {
+            require_root();
+            let place = Place::new();
+            let file = place.join("recording");
+            let agent = Program::new(remora()).args(["record", "--tier", self.name(), "--seconds", "0"]);
+            let ended = agent.arg(&file).run();
+            if ended.status.success() {
+                return None;
+            }
+            let reason = ended.errors.lines().last().unwrap_or_default().to_owned();
+            let ours = !reason.contains("no tier of") || reason.contains("refused the program");
+            assert!(!ours, "the tier {} failed:\n{}", self.name(), ended.errors);
+            Some(reason)
+        });
+        tried.as_deref()
+    }
+
     fn name(self) -> &'static str {
         match self {
             Tier::Auto => "auto",
+            Tier::Fentry => "fentry",
+            Tier::Kprobe => "kprobe",
             Tier::SocketTracepoint => "socket-tracepoint",
             Tier::SyscallTracepoint => "syscall-tracepoint",
         }

@@ -38,15 +38,30 @@ pub use schedule::{Body, Outcome, Request, Schedule};
 pub use span::{Kind, Span, Value};
 pub use spans::{Selection, Spans};
 
-/// Makes each test function that takes a [`Tier`] a test for each tier.
+/// Makes each test function that takes a [`Tier`] a test for each tier, which says so and does nothing where the kernel has
+/// not got the tier.
 #[macro_export]
 macro_rules! each_tier {
     ($($name:ident),+ $(,)?) => {
+        mod fentry {
+            $(#[test] fn $name() { $crate::in_tier($crate::Tier::Fentry, super::$name) })+
+        }
+        mod kprobe {
+            $(#[test] fn $name() { $crate::in_tier($crate::Tier::Kprobe, super::$name) })+
+        }
         mod socket_tracepoint {
-            $(#[test] fn $name() { super::$name($crate::Tier::SocketTracepoint) })+
+            $(#[test] fn $name() { $crate::in_tier($crate::Tier::SocketTracepoint, super::$name) })+
         }
         mod syscall_tracepoint {
-            $(#[test] fn $name() { super::$name($crate::Tier::SyscallTracepoint) })+
+            $(#[test] fn $name() { $crate::in_tier($crate::Tier::SyscallTracepoint, super::$name) })+
         }
     };
+}
+
+/// Runs a test in a tier, if this kernel has it.
+pub fn in_tier(tier: Tier, test: impl FnOnce(Tier)) {
+    match tier.unavailable() {
+        Some(reason) => println!("skipped: {reason}"),
+        None => test(tier),
+    }
 }

@@ -6,7 +6,7 @@ use aya_ebpf::helpers::generated::{
 use remora_abi::loss::Counter;
 use remora_abi::maps::{Connection, NO_DIRECTION, OWN_CONNECTING, Stream};
 use remora_abi::record::{
-    self, AF_INET, AF_INET6, AF_UNIX, Header, OPEN_MIDSTREAM, Open, ROLE_CLIENT, ROLE_SERVER, ROLE_UNKNOWN,
+    self, AF_INET, AF_INET6, AF_UNIX, Close, Header, OPEN_MIDSTREAM, Open, ROLE_CLIENT, ROLE_SERVER, ROLE_UNKNOWN,
 };
 
 use crate::globals::{CONNECTIONS, NUMBERS, Program, UNIX_CONNECTIONS, count, offset, setting};
@@ -28,7 +28,7 @@ pub fn number(giver: Program) -> u64 {
     // preconditions.
     unsafe {
         *last += 1;
-        (((*last << 2) | giver as u64) << setting!(processor_bits)) | bpf_get_smp_processor_id() as u64
+        (((*last << 3) | giver as u64) << setting!(processor_bits)) | bpf_get_smp_processor_id() as u64
     }
 }
 
@@ -102,13 +102,10 @@ fn same_ports(known: u32, now: u32) -> bool {
 
 #[inline(always)]
 fn find_inet<const TYPED: bool>(sock: Sock<TYPED>, ports: u32, direction: u8, bytes: u32) -> Found {
-    if let Some(connection) = CONNECTIONS.get_ptr_mut(sock.0) {
+    if let Some(connection) = known_inet(sock, ports) {
         // SAFETY: a live element of the map; torn reads are of no consequence.
-        let known = unsafe { &*connection };
-        if same_ports(known.ports, ports) {
-            return Found::of(if known.ignored == 0 { Some(connection) } else { None });
-        }
-        count(Counter::Reused, 1);
+        let ignored = unsafe { (*connection).ignored };
+        return Found::of(if ignored == 0 { Some(connection) } else { None });
     }
     match sock.protocol() {
         TCP => Found::of(enter_tcp(sock, direction, bytes)),
@@ -117,9 +114,26 @@ fn find_inet<const TYPED: bool>(sock: Sock<TYPED>, ports: u32, direction: u8, by
     }
 }
 
+/// The TCP connection of a socket, if the table has it.
+#[inline(always)]
+pub fn known_tcp<const TYPED: bool>(sock: Sock<TYPED>) -> Option<*mut Connection> {
+    known_inet(sock, sock.ports())
+}
+
+#[inline(always)]
+fn known_inet<const TYPED: bool>(sock: Sock<TYPED>, ports: u32) -> Option<*mut Connection> {
+    let connection = CONNECTIONS.get_ptr_mut(sock.0)?;
+    // SAFETY: a live element of the map; torn reads are of no consequence.
+    if same_ports(unsafe { (*connection).ports }, ports) {
+        return Some(connection);
+    }
+    count(Counter::Reused, 1);
+    None
+}
+
 /// Enters a TCP connection that is older than our view of it.
 #[inline(always)]
-fn enter_tcp<const TYPED: bool>(sock: Sock<TYPED>, direction: u8, bytes: u32) -> Option<*mut Connection> {
+pub fn enter_tcp<const TYPED: bool>(sock: Sock<TYPED>, direction: u8, bytes: u32) -> Option<*mut Connection> {
     let mut connection = new(sock, Program::of(direction), ROLE_UNKNOWN, 0, foreign(sock));
     // Position 0 is the first byte that we see.
     if direction == record::READ {
@@ -152,6 +166,34 @@ fn find_unix<const TYPED: bool>(sock: Sock<TYPED>, direction: u8) -> Option<*mut
         return None;
     }
     if connection.ignored == 0 { UNIX_CONNECTIONS.get_ptr_mut(sock.0) } else { None }
+}
+
+/// Tells user space that a unix socket is gone, and forgets it.
+#[inline(always)]
+pub fn closed_unix(sock: Sock<false>) {
+    let Some(connection) = UNIX_CONNECTIONS.get_ptr(sock.0) else { return };
+    // SAFETY: a live element of the map.
+    let connection = unsafe { &*connection };
+    if connection.opened != 0
+        && connection.ignored == 0
+        && let Some(mut entry) = reserve::<Close>()
+    {
+        // SAFETY: the reservation is of that size; a helper without preconditions.
+        unsafe {
+            entry.as_mut_ptr().write(Close {
+                header: Header { kind: record::CLOSE, payload: 0, time: bpf_ktime_get_ns() },
+                connection: connection.id,
+                read_position: connection.read.position,
+                write_position: connection.write.position,
+                error: 0,
+                round_trip: 0,
+                retransmits: 0,
+                reserved: 0,
+            });
+        }
+        entry.submit(crate::segment::wake_flag(size_of::<Close>() as u64));
+    }
+    let _ = UNIX_CONNECTIONS.remove(sock.0);
 }
 
 /// Remembers a TCP connection that the agent itself begins. Its other end may be on this host, and must be known as that

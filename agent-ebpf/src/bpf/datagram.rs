@@ -19,7 +19,7 @@ use crate::globals::{
     BATCHES, CONTROLS, DATAGRAM_SOCKETS, PROCESSES, Program, RECORDS, SENDERS, Scratch, count, offset,
     setting,
 };
-use crate::kernel::{DATAGRAM, Sock, at, bounded, opaque, read, read_user};
+use crate::kernel::{DATAGRAM, Sock, at, bounded, opaque, read, read_any};
 use crate::pieces::{Pieces, number as call};
 use crate::segment::wake_flag;
 
@@ -158,6 +158,8 @@ pub enum Peer {
     Remembered,
     /// The one that the socket is connected to; of others it is not known.
     Connected,
+    /// The one that the datagram's record says already.
+    Known,
 }
 
 /// Tells the datagram of `length` bytes that the scratch describes. `whole` says that the bytes must fill the pieces exactly,
@@ -196,6 +198,7 @@ fn address<const TYPED: bool>(scratch: &mut Scratch, sock: Sock<TYPED>, peer: Pe
     let known = match peer {
         Peer::Named if scratch.pieces.name != 0 => named(scratch),
         Peer::Remembered if !connected => remembered(scratch, sock),
+        Peer::Known => true,
         _ => connected,
     };
     if !known {
@@ -205,23 +208,46 @@ fn address<const TYPED: bool>(scratch: &mut Scratch, sock: Sock<TYPED>, peer: Pe
     }
 }
 
-/// Reads a `struct sockaddr` of the process.
+/// Reads a `struct sockaddr`.
 #[inline(always)]
 fn named(scratch: &mut Scratch) -> bool {
     // Family and port, IPv4 address (or IPv6 flow), padding (or the first half of the IPv6 address).
-    let Some([head, four, _, _]) = read_user::<[u32; 4]>(scratch.pieces.name) else { return false };
+    let Some([head, four, _, _]) = read_any::<[u32; 4]>(scratch.pieces.name) else { return false };
     let remote = &raw mut scratch.datagram.remote;
     match head as u16 {
         // SAFETY: 16 bytes, aligned to 8.
         AF_INET => unsafe { put4(remote.cast(), four) },
         AF_INET6 => {
-            let Some(six) = read_user::<[u64; 2]>(scratch.pieces.name + 8) else { return false };
+            let Some(six) = read_any::<[u64; 2]>(scratch.pieces.name + 8) else { return false };
             // SAFETY: as above.
             unsafe { remote.cast::<[u64; 2]>().write(six) };
         }
         _ => return false,
     }
     scratch.datagram.remote_port = u16::from_be((head >> 16) as u16);
+    true
+}
+
+/// Writes the sender of a received datagram, as its headers in the kernel's buffer (`struct sk_buff`) say, into the record;
+/// false if it is neither IPv4 nor IPv6.
+#[inline(always)]
+pub fn sender_in(scratch: &mut Scratch, buffer: u64) -> bool {
+    /// `ETH_P_IP` and `ETH_P_IPV6` in network order (include/uapi/linux/if_ether.h)
+    const IPV4: u16 = 0x0800_u16.to_be();
+    const IPV6: u16 = 0x86dd_u16.to_be();
+    let head: u64 = read(at(buffer, offset!(buffer_head)));
+    let network: u16 = read(at(buffer, offset!(buffer_network)));
+    let transport: u16 = read(at(buffer, offset!(buffer_transport)));
+    let header = head + network as u64;
+    let remote = &raw mut scratch.datagram.remote;
+    match read::<u16>(at(buffer, offset!(buffer_protocol))) {
+        // SAFETY: 16 bytes, aligned to 8. The source address stands at byte 12 (RFC 791), or 8 (RFC 8200).
+        IPV4 => unsafe { put4(remote.cast(), read(header + 12)) },
+        IPV6 => unsafe { remote.cast::<[u64; 2]>().write(read(header + 8)) },
+        _ => return false,
+    }
+    // RFC 768: the source port comes first.
+    scratch.datagram.remote_port = u16::from_be(read(head + transport as u64));
     true
 }
 
@@ -261,7 +287,7 @@ fn gather(scratch: &mut Scratch, whole: bool) -> bool {
         if i >= scratch.pieces.count {
             break;
         }
-        let Some([base, room]) = read_user::<[u64; 2]>(scratch.pieces.vector + i * 16) else { return false };
+        let Some([base, room]) = scratch.pieces.entry(i) else { return false };
         scratch.cursor.address = scratch.cursor.address.saturating_add(room);
         if scratch.cursor.left != 0 && room != 0 && !append(scratch.again(), base, room) {
             return false;

@@ -3,7 +3,7 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf};
 use remora_abi::loss::{COUNTERS, Counter};
-use remora_abi::maps::{Batch, Connection, Control, DatagramSocket, Process, Sender, calls};
+use remora_abi::maps::{Batch, Connection, Control, DatagramSocket, Process, Sender, Transfer, calls};
 use remora_abi::offsets::{Offsets, Settings};
 use remora_abi::record::{Datagram, MAX_CAPTURE, MAX_DATAGRAM, READ, Segment};
 
@@ -23,7 +23,11 @@ pub static SETTINGS: Settings = Settings {
     wake_bytes: 0,
     only_namespace: 0,
     processor_bits: 0,
-    reserved: [0; 3],
+    stack_bytes: 0,
+    iterator_vector: 0,
+    iterator_buffer: 0,
+    iterator_mask: 0,
+    reserved: [0; 2],
 };
 
 /// A global's field as the agent set it: volatile, since the compiler knows only the value that stands here.
@@ -73,6 +77,10 @@ pub static SENDERS: LruHashMap<u64, Sender> = LruHashMap::with_max_entries(4_096
 #[map]
 pub static BATCHES: LruHashMap<u64, Batch> = LruHashMap::with_max_entries(1_024, 0);
 
+/// What each thread is just reading or writing, likewise.
+#[map]
+pub static TRANSFERS: LruHashMap<u64, Transfer> = LruHashMap::with_max_entries(16_384, 0);
+
 /// What user space wants of a connection, at index `id % entries`; mapped into the agent's memory.
 #[map]
 pub static CONTROLS: Array<Control> = Array::with_max_entries(65_536, BPF_F_MMAPABLE);
@@ -100,7 +108,16 @@ pub enum Program {
     Read,
     /// Whatever sees a write.
     Write,
+    /// What sees that a TCP socket's lock is given back.
+    Released,
+    /// What sees a datagram received, in the tiers that hook functions.
+    ReadDatagram,
+    /// What sees a datagram sent, likewise.
+    WriteDatagram,
 }
+
+/// How many there are.
+const PROGRAMS: u32 = 6;
 
 impl Program {
     /// The one that sees bytes of that direction.
@@ -112,7 +129,7 @@ impl Program {
 
 /// Connection numbers given out by each CPU and [`Program`].
 #[map]
-pub static NUMBERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(3, 0);
+pub static NUMBERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(PROGRAMS, 0);
 
 /// The programs of system calls, by [`remora_abi::maps::calls`].
 #[map]
@@ -120,7 +137,7 @@ pub static CALLS: ProgramArray = ProgramArray::with_max_entries(calls::COUNT, 0)
 
 /// Where a [`Program`] works.
 #[map]
-pub static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(3, 0);
+pub static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(PROGRAMS, 0);
 
 /// What a program knows of the present call, and the record that it makes of it.
 ///
@@ -144,8 +161,13 @@ pub struct Scratch {
     pub goid_offset: u32,
     /// The socket, and how many messages moved on it (`recvmmsg` and `sendmmsg`).
     pub messages: Messages,
-    /// Bytes that the same call moved behind those at hand (further messages of `recvmmsg` and `sendmmsg`).
+    /// Sequence numbers that the same call used behind those at hand (further messages of `recvmmsg` and `sendmmsg`, or the
+    /// end of the stream).
     pub behind: u32,
+    /// 1 while a program of the tiers that hook functions works here. The kernel may preempt those.
+    pub busy: u32,
+    /// 1 if the thread is io_uring's worker and, on old kernels, none of the process's own: the connection's is meant.
+    pub borrowed: u32,
     /// A datagram's record, its fixed part.
     pub datagram: Datagram,
     /// The bytes behind it; the second half is never filled, but the verifier does not know that.
@@ -163,6 +185,20 @@ impl Scratch {
         let scratch = SCRATCH.get_ptr_mut(program as u32)?;
         // SAFETY: a live element of a per-CPU array that only this program uses on this CPU.
         Some(unsafe { &mut *scratch })
+    }
+
+    /// Lets `work` have the program's own on this CPU. Where a program of the same kind that was preempted is at work with it,
+    /// the call is counted, and what it moved is found by the next look at the connection, where TCP tells.
+    #[inline(always)]
+    pub fn with(program: Program, work: impl FnOnce(&mut Self)) {
+        let Some(scratch) = Self::of(program) else { return };
+        if scratch.busy != 0 {
+            count(Counter::Preempted, 1);
+            return;
+        }
+        scratch.busy = 1;
+        work(scratch.again());
+        scratch.again().busy = 0;
     }
 
     /// The same scratch, but the compiler does not know that.

@@ -1,6 +1,8 @@
 //! Reading kernel memory by resolved offsets.
 
-use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user, bpf_skc_to_tcp_sock};
+use aya_ebpf::helpers::generated::{
+    bpf_probe_read, bpf_probe_read_kernel, bpf_probe_read_user, bpf_skc_to_tcp_sock,
+};
 
 use crate::globals::offset;
 
@@ -30,6 +32,18 @@ pub fn read_user<T: Copy>(address: u64) -> Option<T> {
     unsafe {
         let failed =
             bpf_probe_read_user(value.as_mut_ptr().cast(), size_of::<T>() as u32, address as *const _);
+        if failed != 0 { None } else { Some(value.assume_init()) }
+    }
+}
+
+/// The value at an address of the current process or of the kernel, whichever it is (the two do not overlap where Remora
+/// runs); `None` if it cannot be read.
+#[inline(always)]
+pub fn read_any<T: Copy>(address: u64) -> Option<T> {
+    let mut value = core::mem::MaybeUninit::<T>::zeroed();
+    // SAFETY: the destination is ours and of that size; `T` is made of integers here.
+    unsafe {
+        let failed = bpf_probe_read(value.as_mut_ptr().cast(), size_of::<T>() as u32, address as *const _);
         if failed != 0 { None } else { Some(value.assume_init()) }
     }
 }
@@ -118,6 +132,13 @@ impl<const TYPED: bool> Sock<TYPED> {
     #[inline(always)]
     pub fn copied(self) -> u32 {
         self.tcp(offset!(tcp_copied))
+    }
+
+    /// Sequence number of the next byte that the peer will send, as far as TCP has its bytes in order; an end of stream that has
+    /// arrived counts.
+    #[inline(always)]
+    pub fn received(self) -> u32 {
+        self.tcp(offset!(tcp_received))
     }
 
     /// Sequence number of the next byte that the process will write.

@@ -1,6 +1,6 @@
 //! Where in the process's memory the bytes of a call are.
 
-use crate::kernel::read_user;
+use crate::kernel::{read_any, read_user};
 use crate::registers::Call;
 
 /// `MSG_PEEK`: the bytes stay in the socket.
@@ -14,7 +14,7 @@ pub const MSG_TRUNC: u64 = 0x20;
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Pieces {
-    /// Address of the `struct iovec` array, 0 if there is one buffer only.
+    /// Address of the `struct iovec` array, in the process or in the kernel; 0 if there is one buffer only.
     pub vector: u64,
     /// Its number of entries.
     pub count: u64,
@@ -22,8 +22,10 @@ pub struct Pieces {
     pub buffer: u64,
     /// Its length.
     pub length: u64,
-    /// Address of the `struct sockaddr` of a datagram's other end, 0 if the call has none.
+    /// Address of the `struct sockaddr` of a datagram's other end, in the process or in the kernel; 0 if the call has none.
     pub name: u64,
+    /// Bytes of the array's first entry that come before these.
+    pub skip: u64,
 }
 
 /// System calls whose arguments are followed (include/uapi/asm-generic/unistd.h and arch/x86/entry/syscalls/syscall_64.tbl).
@@ -66,7 +68,7 @@ pub mod number {
 
 impl Pieces {
     /// Bytes that have no address in the process.
-    pub const UNREACHABLE: Self = Self { vector: 0, count: 0, buffer: 0, length: 0, name: 0 };
+    pub const UNREACHABLE: Self = Self { vector: 0, count: 0, buffer: 0, length: 0, name: 0, skip: 0 };
 
     /// What the arguments of the call say. Calls that are not followed (sendfile, splice, io_uring, the many messages
     /// of `sendmmsg`) give [`Self::UNREACHABLE`].
@@ -74,13 +76,13 @@ impl Pieces {
     pub fn of(call: &Call) -> Self {
         match call.number {
             number::READ | number::WRITE => {
-                Self { vector: 0, count: 0, buffer: call.second, length: call.third, name: 0 }
+                Self { vector: 0, count: 0, buffer: call.second, length: call.third, name: 0, skip: 0 }
             }
             number::SENDTO | number::RECVFROM => {
-                Self { vector: 0, count: 0, buffer: call.second, length: call.third, name: call.fifth }
+                Self { vector: 0, count: 0, buffer: call.second, length: call.third, name: call.fifth, skip: 0 }
             }
             number::READV | number::WRITEV | number::PREADV2 | number::PWRITEV2 => {
-                Self { vector: call.second, count: call.third, buffer: 0, length: 0, name: 0 }
+                Self { vector: call.second, count: call.third, buffer: 0, length: 0, name: 0, skip: 0 }
             }
             number::SENDMSG | number::RECVMSG => Self::of_message(call.second),
             _ => Self::UNREACHABLE,
@@ -94,7 +96,7 @@ impl Pieces {
         match read_user::<[u64; 4]>(header) {
             Some([name, name_length, vector, count]) => {
                 let name = if name_length as u32 == 0 { 0 } else { name };
-                Self { vector, count, buffer: 0, length: 0, name }
+                Self { vector, count, buffer: 0, length: 0, name, skip: 0 }
             }
             None => Self::UNREACHABLE,
         }
@@ -106,13 +108,21 @@ impl Pieces {
         self.vector != 0 || self.buffer != 0
     }
 
+    /// Address and length of a piece of the array.
+    #[inline(always)]
+    pub fn entry(&self, index: u64) -> Option<[u64; 2]> {
+        let [base, length] = read_any::<[u64; 2]>(self.vector + index * 16)?;
+        let skip = if index == 0 { self.skip } else { 0 };
+        Some([base + skip, length.saturating_sub(skip)])
+    }
+
     /// Address of the first byte of the first piece that is not empty, for a look at the signature; 0 if none.
     #[inline(always)]
     pub fn first(&self) -> (u64, u64) {
         if self.vector == 0 {
             return (self.buffer, self.length);
         }
-        match read_user::<[u64; 2]>(self.vector) {
+        match self.entry(0) {
             Some([address, length]) => (address, length),
             None => (0, 0),
         }

@@ -4,7 +4,7 @@ use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_task_pt_regs};
 
 use core::mem::offset_of;
 
-use crate::kernel::{at, load, read_user};
+use crate::kernel::{at, load, read, read_user};
 
 /// Arguments of the system call that the current thread is in, and what else its registers tell.
 #[repr(C)]
@@ -56,6 +56,7 @@ struct Registers {
     cs: u64,
     flags: u64,
     sp: u64,
+    ss: u64,
 }
 
 /// `struct pt_regs` of arm64 up to `syscallno` (arch/arm64/include/asm/ptrace.h).
@@ -84,6 +85,39 @@ impl Call {
     pub fn current() -> Self {
         // SAFETY: helpers without preconditions.
         Self::of(unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as u64)
+    }
+
+    /// What the registers that were saved at the top of a kernel stack, which ends at this address, tell of the goroutine; of
+    /// the call they tell nothing. For kernels without the helper that [`Self::current`] needs.
+    #[inline(always)]
+    pub fn on_stack(end: u64) -> Self {
+        let nothing = Self {
+            number: -1,
+            first: 0,
+            second: 0,
+            third: 0,
+            fourth: 0,
+            fifth: 0,
+            sixth: 0,
+            g: 0,
+            stack: 0,
+            compat: 0,
+        };
+        #[cfg(bpf_target_arch = "x86_64")]
+        {
+            /// The code segment of 64-bit user mode (arch/x86/include/asm/segment.h, `__USER_CS`).
+            const USER_CODE_SEGMENT: u64 = 0x33;
+            let registers = end - size_of::<Registers>() as u64;
+            let saved = |offset: usize| read::<u64>(at(registers, offset as u32));
+            // The stack may be of another size than we think, and then these are no registers.
+            if saved(offset_of!(Registers, cs)) == USER_CODE_SEGMENT {
+                let (g, stack) = (saved(offset_of!(Registers, r14)), saved(offset_of!(Registers, sp)));
+                return Self { g, stack, ..nothing };
+            }
+        }
+        #[cfg(not(bpf_target_arch = "x86_64"))]
+        let _ = end;
+        nothing
     }
 
     /// What the saved user registers at this address, of which the verifier knows that they are that, say.

@@ -139,7 +139,7 @@ fn place<const TYPED: bool>(scratch: &mut Scratch, stream: &mut Stream, sock: So
     let reading = scratch.segment.direction == READ;
     let sequence = (if reading { sock.copied() } else { sock.written() }).wrapping_sub(scratch.behind);
     let mut moved = sequence.wrapping_sub(stream.sequence);
-    if reading && moved == bytes.wrapping_add(1) && peer_closed(sock) {
+    if reading && moved == bytes.wrapping_add(1) && peer_closed(sock.state()) {
         // The FIN takes a sequence number of its own and is consumed together with the last bytes.
         moved = bytes;
     }
@@ -159,8 +159,8 @@ fn place<const TYPED: bool>(scratch: &mut Scratch, stream: &mut Stream, sock: So
 
 /// Whether the peer's FIN has arrived: TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK or CLOSING (include/net/tcp_states.h).
 #[inline(always)]
-fn peer_closed<const TYPED: bool>(sock: Sock<TYPED>) -> bool {
-    matches!(sock.state(), 6..=9 | 11)
+pub fn peer_closed(state: u8) -> bool {
+    matches!(state, 6..=9 | 11)
 }
 
 /// Decides what may be copied of the run that begins, in a mode other than [`MODE_FRAMES`].
@@ -199,20 +199,33 @@ pub fn wanted<const TYPED: bool>(sock: Sock<TYPED>, direction: u8, bytes: u32) -
     let Found::Connection(entry) = found else { return found };
     // SAFETY: a live element of the map; torn reads are of no consequence.
     let connection = unsafe { &mut *entry };
-    if let Some(control) = CONTROLS.get(Control::index(connection.id, setting!(controls)))
-        && control.connection == connection.id
-        && (control.mode == MODE_OFF
-            || control.mode == MODE_TURNS && bytes != 0 && goes_on(connection, direction))
-    {
+    if only_counted(connection, direction, bytes) {
         if connection.ports == 0 {
             // TCP's sequence numbers tell of them with the next segment; here nothing else would.
-            let stream = if direction == READ { &mut connection.read } else { &mut connection.write };
-            stream.position += bytes as u64;
+            stream(connection, direction).position += bytes as u64;
         }
-        moved_bytes(bytes);
         return Found::Nothing;
     }
     found
+}
+
+/// Whether no more is wanted of `bytes` bytes that have moved than that they are counted, which is done then.
+#[inline(always)]
+pub fn only_counted(connection: &Connection, direction: u8, bytes: u32) -> bool {
+    let Some(control) = CONTROLS.get(Control::index(connection.id, setting!(controls))) else { return false };
+    let counted = control.connection == connection.id
+        && (control.mode == MODE_OFF
+            || control.mode == MODE_TURNS && bytes != 0 && goes_on(connection, direction));
+    if counted {
+        moved_bytes(bytes);
+    }
+    counted
+}
+
+/// The connection's stream of that direction.
+#[inline(always)]
+pub fn stream(connection: &mut Connection, direction: u8) -> &mut Stream {
+    if direction == READ { &mut connection.read } else { &mut connection.write }
 }
 
 /// Whether bytes in this direction belong to the run that has begun.
@@ -251,7 +264,8 @@ fn observe<const TYPED: bool>(
 ) -> bool {
     // SAFETY: helpers without preconditions.
     let (now, who) = unsafe { (bpf_ktime_get_ns(), bpf_get_current_pid_tgid()) };
-    let process = (who >> 32) as u32;
+    let borrowed = scratch.borrowed != 0 && connection.process != 0;
+    let process = if borrowed { connection.process } else { (who >> 32) as u32 };
     let generation = GENERATION.get(0).copied().unwrap_or(0);
     if connection.process != process || connection.generation != generation {
         let mut goid_offset = 0;
@@ -412,9 +426,7 @@ fn next_piece(scratch: &mut Scratch) -> bool {
     if next >= MAX_PIECES || next as u64 >= scratch.pieces.count {
         return false;
     }
-    let Some([base, length]) = read_user::<[u64; 2]>(scratch.pieces.vector + next as u64 * 16) else {
-        return false;
-    };
+    let Some([base, length]) = scratch.pieces.entry(next as u64) else { return false };
     let left = scratch.cursor.left;
     scratch.cursor.next = next + 1;
     scratch.cursor.address = base;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::probes::{self, Choice, ProbeError, Tier};
+use crate::probes::{self, ProbeError, Tier};
 use processes::ProcessReport;
 
 /// All findings.
@@ -42,10 +42,7 @@ pub struct Finding {
 /// Looks at everything. Tiers are tried for real: attached, and detached at once.
 #[must_use]
 pub fn examine() -> Report {
-    let tiers: Vec<(Tier, Finding)> = [Tier::SocketTracepoint, Tier::SyscallTracepoint]
-        .into_iter()
-        .map(|tier| (tier, try_tier(tier)))
-        .collect();
+    let tiers: Vec<(Tier, Finding)> = Tier::ALL.into_iter().map(|tier| (tier, try_tier(tier))).collect();
     let tier = tiers.iter().find(|(_, finding)| finding.ok == Some(true)).map(|(tier, _)| *tier);
     Report {
         can_run: tier.is_some(),
@@ -61,13 +58,9 @@ fn finding(what: &str, ok: Option<bool>, found: impl Into<String>, advice: Optio
 }
 
 fn try_tier(tier: Tier) -> Finding {
-    let choice = match tier {
-        Tier::SocketTracepoint => Choice::SocketTracepoint,
-        Tier::SyscallTracepoint => Choice::SyscallTracepoint,
-    };
     // Small maps: nothing is going to be captured.
     let settings = probes::Settings {
-        tier: choice,
+        tier: tier.forced(),
         ring_bytes: 256 * 1024,
         max_connections: 1024,
         namespace: None,
@@ -84,8 +77,10 @@ fn try_tier(tier: Tier) -> Finding {
         Err(ProbeError::NoTier { refused, .. }) => {
             let reasons: Vec<String> = refused.into_iter().map(|(_, reason)| reason).collect();
             let advice = match tier {
+                Tier::Fentry => "a kernel with BPF trampolines (CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS=y)",
+                Tier::Kprobe => "a kernel with CONFIG_KPROBE_EVENTS=y",
                 Tier::SocketTracepoint => {
-                    "Linux 6.3 or newer has its tracepoints; the other tier serves until then"
+                    "Linux 6.3 or newer has its tracepoints; another tier serves until then"
                 }
                 Tier::SyscallTracepoint => "a kernel with CONFIG_FTRACE_SYSCALLS=y, and tracefs mounted",
             };

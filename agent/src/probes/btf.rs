@@ -6,6 +6,7 @@ use btf_rs::{Btf, Type};
 use remora_abi::offsets::{MISSING, Offsets};
 
 use super::ProbeError;
+use super::tier::FUNCTIONS;
 
 /// Where the kernel tells its types.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -17,6 +18,21 @@ pub struct KernelTypes {
     pub offsets: Offsets,
     /// Fields that this kernel does not have, as `structure.field`.
     pub missing: Vec<String>,
+    /// How it writes down what an `iov_iter` is about.
+    pub iterator: IteratorTypes,
+    /// How many arguments the functions of [`FUNCTIONS`] take; those that it has not got are left out.
+    pub functions: Vec<(&'static str, usize)>,
+}
+
+/// Values of `enum iter_type` (include/linux/uio.h), which differ between versions; [`MISSING`] for one that is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IteratorTypes {
+    /// `ITER_IOVEC`
+    pub vector: u32,
+    /// `ITER_UBUF`
+    pub buffer: u32,
+    /// The bits of the iterator's type that hold them.
+    pub mask: u32,
 }
 
 /// Resolves all fields of [`Offsets`]. A field that is not there is [`MISSING`]; what needs it then does not load.
@@ -31,7 +47,8 @@ pub fn resolve(path: &Path) -> Result<KernelTypes, ProbeError> {
     let mut missing = Vec::new();
     let mut values = Vec::with_capacity(Offsets::FIELDS.len());
     for (structure, field) in Offsets::FIELDS {
-        let bits = find_struct(&btf, structure).and_then(|id| path_offset(&btf, id, field));
+        let found = find_struct(&btf, structure);
+        let bits = found.and_then(|id| field.split('|').find_map(|name| path_offset(&btf, id, name)));
         // Bit fields have no byte offset; none of ours is one on the kernels that we know.
         match bits.filter(|bits| bits % 8 == 0) {
             Some(bits) => values.push(bits / 8),
@@ -43,7 +60,39 @@ pub fn resolve(path: &Path) -> Result<KernelTypes, ProbeError> {
     }
     let raw: Vec<u8> = values.iter().flat_map(|value| value.to_ne_bytes()).collect();
     let offsets = remora_abi::Plain::read(&raw).unwrap_or(Offsets::NONE);
-    Ok(KernelTypes { offsets, missing })
+    let functions = FUNCTIONS.iter().filter_map(|(name, _)| Some((*name, parameters(&btf, name)?))).collect();
+    Ok(KernelTypes { offsets, missing, iterator: iterator_types(&btf), functions })
+}
+
+/// The number of a function's parameters.
+fn parameters(btf: &Btf, name: &str) -> Option<usize> {
+    btf.resolve_ids_by_name(name).ok()?.into_iter().find_map(|id| {
+        let Type::Func(function) = btf.resolve_type_by_id(id).ok()? else { return None };
+        let prototype = btf_rs::BtfType::get_type_id(&function)?;
+        let Type::FuncProto(prototype) = btf.resolve_type_by_id(prototype).ok()? else { return None };
+        Some(prototype.parameters.len())
+    })
+}
+
+fn iterator_types(btf: &Btf) -> IteratorTypes {
+    let value = |name: &str| {
+        let ids = btf.resolve_ids_by_name("iter_type").ok()?;
+        ids.into_iter().find_map(|id| {
+            let Type::Enum(values) = btf.resolve_type_by_id(id).ok()? else { return None };
+            values
+                .members
+                .iter()
+                .find(|member| btf.resolve_name(*member).is_ok_and(|found| found == name))
+                .map(|member| member.val())
+        })
+    };
+    // Before Linux 5.14 the field is called `type`, and its two lowest bits say which way the bytes go and whose pages they are.
+    let old = find_struct(btf, "iov_iter").is_some_and(|id| path_offset(btf, id, "type").is_some());
+    IteratorTypes {
+        vector: value("ITER_IOVEC").unwrap_or(MISSING),
+        buffer: value("ITER_UBUF").unwrap_or(MISSING),
+        mask: if old { !3 } else { u32::MAX },
+    }
 }
 
 /// Id of the structure with that name.

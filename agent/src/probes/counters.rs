@@ -81,6 +81,7 @@ pub fn name(counter: Counter) -> &'static str {
         Counter::Datagrams => "datagrams",
         Counter::DatagramsUnreadable => "unreadable_datagrams",
         Counter::DatagramsUnaddressed => "unaddressed_datagrams",
+        Counter::Preempted => "preempted",
     }
 }
 
@@ -108,6 +109,9 @@ pub fn description(counter: Counter) -> &'static str {
         Counter::DatagramsUnreadable => "Datagrams whose bytes could not be read.",
         Counter::DatagramsUnaddressed => {
             "Datagrams received on unconnected sockets, whose sender could not be told."
+        }
+        Counter::Preempted => {
+            "Reads and writes not looked at because they interrupted a look at another on the same processor."
         }
     }
 }

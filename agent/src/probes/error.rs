@@ -31,7 +31,7 @@ pub enum ProbeError {
     #[error("the eBPF programs could not be prepared: {0}")]
     Prepare(String),
     /// No tier could be attached.
-    #[error("no tier of {choice:?} can be had on this kernel: {}", list(refused))]
+    #[error("no tier of `{choice}` can be had on this kernel: {}", list(refused))]
     NoTier {
         /// What was asked for.
         choice: Choice,

@@ -6,9 +6,9 @@ use aya::maps::{Array, HashMap, Map, MapData, ProgramArray, RingBuf};
 use aya::programs::{CgroupAttachMode, CgroupSockAddr, Program, ProgramError, ProgramFd};
 use aya::{Btf, Ebpf, EbpfLoader};
 use remora_abi::Plain;
-use remora_abi::offsets::Settings as Globals;
+use remora_abi::offsets::{MISSING, Settings as Globals};
 
-use super::tier::{COMMON, Choice, Tier};
+use super::tier::{COMMON, Choice, FUNCTIONS, FUNCTIONS_NEED, Tier};
 use super::{Controls, KernelCounters, KernelTypes, ProbeError, btf};
 
 /// The programs, as `build.rs` built them.
@@ -43,6 +43,8 @@ pub struct Probes {
     pub attached: Vec<String>,
     /// Kernel fields that were not found.
     pub missing_fields: Vec<String>,
+    /// Why hooks that the tier does without could not be had.
+    pub without: Vec<String>,
     /// Why the senders of datagrams on unconnected sockets cannot be told, if so.
     pub no_senders: Option<String>,
     controls: u32,
@@ -122,8 +124,15 @@ fn attach_tier(
         wake_bytes: (ring_bytes / 16).min(256 * 1024),
         only_namespace: namespace,
         processor_bits: processor_bits(),
-        reserved: [0; 3],
+        stack_bytes: stack_bytes(),
+        iterator_vector: types.iterator.vector,
+        iterator_buffer: types.iterator.buffer,
+        iterator_mask: types.iterator.mask,
+        reserved: [0; 2],
     };
+    if tier.hooks_functions() {
+        knows_functions(types).map_err(Refusal::Tier)?;
+    }
     let mut loader = EbpfLoader::new();
     if !settings.floor {
         loader
@@ -149,12 +158,26 @@ fn attach_tier(
     // All are loaded before the first is attached, since the verifier takes its time: a hook that sees writes must not be
     // long without the one that sees reads.
     let mut attached = Vec::new();
+    let mut without = Vec::new();
     for hook in COMMON.iter().chain(tier.hooks()) {
-        load(&mut ebpf, hook, hook, &kernel_types).map_err(refuse)?;
+        load(&mut ebpf, hook, place(hook), &kernel_types).map_err(refuse)?;
+    }
+    let mut optional = Vec::new();
+    for hook in tier.optional_hooks() {
+        match load(&mut ebpf, hook, place(hook), &kernel_types) {
+            Ok(()) => optional.push(hook),
+            Err(error) => without.push(error.reason()),
+        }
     }
     for hook in COMMON.iter().chain(tier.hooks()) {
         attach_hook(&mut ebpf, hook).map_err(refuse)?;
         attached.push((*hook).to_owned());
+    }
+    for hook in optional {
+        match attach_hook(&mut ebpf, hook) {
+            Ok(()) => attached.push((*hook).to_owned()),
+            Err(error) => without.push(error.reason()),
+        }
     }
     let no_senders = if settings.floor { None } else { attach_senders(&mut ebpf, tier).err() };
     Ok(Probes {
@@ -164,6 +187,7 @@ fn attach_tier(
         refused: Vec::new(),
         attached,
         missing_fields: types.missing.clone(),
+        without,
         no_senders,
         controls,
     })
@@ -210,25 +234,78 @@ enum HookError {
     Other(String),
 }
 
+impl HookError {
+    fn reason(self) -> String {
+        match self {
+            HookError::Privilege(action) => format!("missing privilege to {action}"),
+            HookError::Other(reason) => reason,
+        }
+    }
+}
+
+/// What a program is attached to: its name says so.
+fn place(program: &str) -> &str {
+    ["fentry_", "fexit_", "kprobe_", "kretprobe_"]
+        .iter()
+        .find_map(|kind| program.strip_prefix(kind))
+        .unwrap_or(program)
+}
+
+/// Whether this kernel's functions, and what they are given, have the form that the programs know; what has not.
+fn knows_functions(types: &KernelTypes) -> Result<(), String> {
+    for (name, arguments) in FUNCTIONS {
+        match types.functions.iter().find(|(found, _)| found == name) {
+            Some((_, found)) if found != arguments => {
+                return Err(format!(
+                    "{name} takes {found} arguments here, not {arguments}: this kernel is new to Remora"
+                ));
+            }
+            _ => {}
+        }
+    }
+    let needed = |field: &&String| {
+        FUNCTIONS_NEED.iter().any(|structure| field.split('.').next() == Some(structure))
+    };
+    match types.missing.iter().find(needed) {
+        Some(field) => Err(format!("the kernel's types have no field {field}")),
+        None if types.iterator.vector == MISSING => {
+            Err("the kernel's types have no constant ITER_IOVEC".to_owned())
+        }
+        None => Ok(()),
+    }
+}
+
+/// Bytes of a thread's kernel stack, where its saved registers must be found by that: before Linux 5.15, which brought a helper.
+fn stack_bytes() -> u32 {
+    // `THREAD_SIZE` of x86-64 (arch/x86/include/asm/page_64_types.h); the programs check that registers stand there.
+    if cfg!(target_arch = "x86_64") && kernel_version() < (5, 15) { 16 * 1024 } else { 0 }
+}
+
 fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Program, HookError> {
     ebpf.program_mut(name).ok_or_else(|| HookError::Other(format!("the object has no program `{name}`")))
 }
 
-/// Loads a program for a tracepoint.
-fn load(ebpf: &mut Ebpf, name: &str, tracepoint: &str, types: &Btf) -> Result<(), HookError> {
+/// Loads a program for a tracepoint or function.
+fn load(ebpf: &mut Ebpf, name: &str, place: &str, types: &Btf) -> Result<(), HookError> {
     let loaded = match program(ebpf, name)? {
         Program::RawTracePoint(program) => program.load(),
-        Program::BtfTracePoint(program) => program.load(tracepoint, types),
+        Program::BtfTracePoint(program) => program.load(place, types),
+        Program::FEntry(program) => program.load(place, types),
+        Program::FExit(program) => program.load(place, types),
+        Program::KProbe(program) => program.load(),
         _ => return Err(HookError::Other(format!("`{name}` is of an unknown kind"))),
     };
     loaded.map_err(|error| hook_error(name, &error))
 }
 
-/// Attaches the program to the tracepoint of its name.
+/// Attaches the program to the tracepoint or function of its name.
 fn attach_hook(ebpf: &mut Ebpf, name: &str) -> Result<(), HookError> {
     let attached = match program(ebpf, name)? {
         Program::RawTracePoint(program) => program.attach(name).map(drop),
         Program::BtfTracePoint(program) => program.attach().map(drop),
+        Program::FEntry(program) => program.attach().map(drop),
+        Program::FExit(program) => program.attach().map(drop),
+        Program::KProbe(program) => program.attach(place(name), 0).map(drop),
         _ => return Err(HookError::Other(format!("`{name}` is of an unknown kind"))),
     };
     attached.map_err(|error| hook_error(name, &error))
@@ -257,11 +334,26 @@ fn load_tail_calls(
     Ok(Some(table))
 }
 
+/// Whether this process has what all tiers need; what is refused then, the kernel refuses to everybody.
+fn privileged() -> bool {
+    /// `CAP_SYS_ADMIN`, `CAP_PERFMON` and `CAP_BPF` (include/uapi/linux/capability.h)
+    const ADMIN: u64 = 1 << 21;
+    const BOTH: u64 = 1 << 38 | 1 << 39;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap_or_default();
+    let effective = u64::from_str_radix(effective.trim(), 16).unwrap_or(0);
+    effective & ADMIN != 0 || effective & BOTH == BOTH
+}
+
 /// One sentence about why a hook could not be had.
 fn hook_error(event: &str, error: &ProgramError) -> HookError {
     if let ProgramError::LoadError { io_error, verifier_log } = error {
         if io_error.raw_os_error() == Some(libc::EPERM) {
-            return HookError::Privilege(format!("load the program for {event}"));
+            return if privileged() {
+                HookError::Other(format!("the kernel allows no program at {} ({io_error})", place(event)))
+            } else {
+                HookError::Privilege(format!("load the program for {event}"))
+            };
         }
         tracing::debug!(%verifier_log, "verifier's log for {event}");
         let log = verifier_log.to_string();

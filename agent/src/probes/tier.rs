@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tier {
+    /// Trampolines at the entries and exits of the socket layer's functions: x86-64 since Linux 5.5, arm64 since 6.0.
+    Fentry,
+    /// Breakpoints, or what the kernel makes of them, at the same functions.
+    Kprobe,
     /// Two tracepoints of the socket layer, since Linux 6.3. They fire for sockets only and name the socket.
     SocketTracepoint,
     /// The exits of the system calls that move bytes. On every kernel since 5.8, at a cost for every system call of every
@@ -23,6 +27,10 @@ pub enum Choice {
     /// The best that this kernel has.
     #[default]
     Auto,
+    /// [`Tier::Fentry`] or nothing.
+    Fentry,
+    /// [`Tier::Kprobe`] or nothing.
+    Kprobe,
     /// The better of the two tracepoint tiers that this kernel has.
     Tracepoint,
     /// [`Tier::SocketTracepoint`] or nothing.
@@ -36,7 +44,10 @@ impl Choice {
     #[must_use]
     pub fn candidates(self) -> &'static [Tier] {
         match self {
-            Choice::Auto | Choice::Tracepoint => &[Tier::SocketTracepoint, Tier::SyscallTracepoint],
+            Choice::Auto => &Tier::ALL,
+            Choice::Fentry => &[Tier::Fentry],
+            Choice::Kprobe => &[Tier::Kprobe],
+            Choice::Tracepoint => &[Tier::SocketTracepoint, Tier::SyscallTracepoint],
             Choice::SocketTracepoint => &[Tier::SocketTracepoint],
             Choice::SyscallTracepoint => &[Tier::SyscallTracepoint],
         }
@@ -52,21 +63,114 @@ pub const COMMON: &[&str] = &[
     "sched_process_exit",
 ];
 
+/// The functions that are hooked, and how many arguments the programs take them to have. One with another number is not the
+/// function that is meant.
+pub const FUNCTIONS: &[(&str, usize)] = &[
+    ("release_sock", 1),
+    ("skb_consume_udp", 3),
+    ("tcp_sendmsg", 3),
+    ("udp_sendmsg", 3),
+    ("udpv6_sendmsg", 3),
+    ("unix_release", 1),
+    ("unix_stream_read_actor", 4),
+    ("unix_stream_recvmsg", 4),
+    ("unix_stream_sendmsg", 3),
+    ("unix_stream_splice_actor", 4),
+];
+
+/// Structures of which every field that [`remora_abi::offsets::Offsets`] names is needed where functions are hooked.
+pub const FUNCTIONS_NEED: &[&str] = &["msghdr", "iov_iter", "unix_stream_read_state", "sk_buff"];
+
 impl Tier {
-    /// The raw tracepoints of this tier alone.
+    /// All of them, the best first.
+    pub const ALL: [Self; 4] = [Self::Fentry, Self::Kprobe, Self::SocketTracepoint, Self::SyscallTracepoint];
+
+    /// The choice of this tier alone.
+    #[must_use]
+    pub fn forced(self) -> Choice {
+        match self {
+            Tier::Fentry => Choice::Fentry,
+            Tier::Kprobe => Choice::Kprobe,
+            Tier::SocketTracepoint => Choice::SocketTracepoint,
+            Tier::SyscallTracepoint => Choice::SyscallTracepoint,
+        }
+    }
+
+    /// The programs of this tier alone. What they are attached to stands in their names: a tracepoint, or behind `fentry_`,
+    /// `fexit_`, `kprobe_` or `kretprobe_` a function.
     #[must_use]
     pub fn hooks(self) -> &'static [&'static str] {
         match self {
+            Tier::Fentry => &[
+                "fentry_tcp_sendmsg",
+                "fentry_tcp_recvmsg",
+                "fentry_release_sock",
+                "fentry_unix_stream_sendmsg",
+                "fexit_unix_stream_sendmsg",
+                "fentry_unix_stream_recvmsg",
+                "fexit_unix_stream_recvmsg",
+                "fentry_unix_stream_read_actor",
+                "fexit_unix_stream_read_actor",
+                "fentry_unix_release",
+                "fentry_udp_sendmsg",
+                "fexit_udp_sendmsg",
+                "fentry_udp_recvmsg",
+                "fentry_skb_consume_udp",
+            ],
+            Tier::Kprobe => &[
+                "kprobe_tcp_sendmsg",
+                "kprobe_tcp_recvmsg",
+                "kprobe_release_sock",
+                "kprobe_unix_stream_sendmsg",
+                "kretprobe_unix_stream_sendmsg",
+                "kprobe_unix_stream_recvmsg",
+                "kretprobe_unix_stream_recvmsg",
+                "kprobe_unix_stream_read_actor",
+                "kretprobe_unix_stream_read_actor",
+                "kprobe_unix_release",
+                "kprobe_udp_sendmsg",
+                "kretprobe_udp_sendmsg",
+                "kprobe_udp_recvmsg",
+                "kprobe_skb_consume_udp",
+            ],
             Tier::SocketTracepoint => &["sock_send_length", "sock_recv_length"],
             Tier::SyscallTracepoint => &["sys_exit"],
         }
+    }
+
+    /// Likewise, what the tier does without where the kernel has it not: IPv6 (it may be a module), splices of unix sockets.
+    #[must_use]
+    pub fn optional_hooks(self) -> &'static [&'static str] {
+        match self {
+            Tier::Fentry => &[
+                "fentry_udpv6_sendmsg",
+                "fexit_udpv6_sendmsg",
+                "fentry_udpv6_recvmsg",
+                "fentry_unix_stream_splice_actor",
+                "fexit_unix_stream_splice_actor",
+            ],
+            Tier::Kprobe => &[
+                "kprobe_udpv6_sendmsg",
+                "kretprobe_udpv6_sendmsg",
+                "kprobe_udpv6_recvmsg",
+                "kprobe_unix_stream_splice_actor",
+                "kretprobe_unix_stream_splice_actor",
+            ],
+            Tier::SocketTracepoint | Tier::SyscallTracepoint => &[],
+        }
+    }
+
+    /// Whether it hooks functions, and so depends on their form and on the structures that they are given.
+    #[must_use]
+    pub fn hooks_functions(self) -> bool {
+        matches!(self, Tier::Fentry | Tier::Kprobe)
     }
 
     /// Programs that those of the hooks go on to, and their places in the table of calls.
     #[must_use]
     pub fn tail_calls(self) -> &'static [(&'static str, u32)] {
         match self {
-            Tier::SocketTracepoint => &[],
+            Tier::Fentry | Tier::Kprobe | Tier::SocketTracepoint => &[],
             Tier::SyscallTracepoint => &[
                 ("sys_exit_read", calls::READ),
                 ("sys_exit_write", calls::WRITE),
@@ -86,7 +190,7 @@ impl Tier {
     pub fn senders(self) -> &'static [&'static str] {
         match self {
             Tier::SocketTracepoint => &["udp_sender4", "udp_sender6"],
-            Tier::SyscallTracepoint => &[],
+            Tier::Fentry | Tier::Kprobe | Tier::SyscallTracepoint => &[],
         }
     }
 
@@ -94,9 +198,24 @@ impl Tier {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Tier::Fentry => "fentry",
+            Tier::Kprobe => "kprobe",
             Tier::SocketTracepoint => "socket-tracepoint",
             Tier::SyscallTracepoint => "syscall-tracepoint",
         }
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Choice::Auto => "auto",
+            Choice::Fentry => "fentry",
+            Choice::Kprobe => "kprobe",
+            Choice::Tracepoint => "tracepoint",
+            Choice::SocketTracepoint => "socket-tracepoint",
+            Choice::SyscallTracepoint => "syscall-tracepoint",
+        })
     }
 }
 

@@ -1,0 +1,55 @@
+//! Tier `fentry`: trampolines. The verifier knows the arguments' types, so that a socket's fields are loaded without a helper's
+//! help.
+
+use aya_ebpf::macros::{fentry, fexit};
+use aya_ebpf::programs::{FEntryContext, FExitContext};
+use remora_abi::record::{READ, WRITE};
+
+use super::function::{begin, tcp, udp, unix};
+use crate::kernel::Sock;
+
+/// Declares a program at a function's entry; its arguments are taken by their places.
+macro_rules! entry {
+    ($program:ident($($place:literal: $argument:ident),*) $body:expr) => {
+        #[fentry]
+        pub fn $program(context: FEntryContext) -> i32 {
+            $(let $argument: u64 = context.arg($place);)*
+            $body;
+            0
+        }
+    };
+}
+
+/// Declares a program at a function's return. What it returns stands behind its arguments.
+macro_rules! exit {
+    ($program:ident($place:literal: $result:ident) $body:expr) => {
+        #[fexit]
+        pub fn $program(context: FExitContext) -> i32 {
+            let $result: i32 = context.arg($place);
+            $body;
+            0
+        }
+    };
+}
+
+entry!(fentry_tcp_sendmsg(0: sock, 1: message) begin(sock, message, WRITE as u32));
+entry!(fentry_tcp_recvmsg(0: sock, 1: message) begin(sock, message, READ as u32));
+entry!(fentry_release_sock(0: sock) tcp::released(Sock::<true>(sock)));
+
+entry!(fentry_unix_stream_sendmsg(0: socket, 1: message) unix::begin_send(socket, message));
+exit!(fexit_unix_stream_sendmsg(3: result) unix::sent(result as i64));
+entry!(fentry_unix_stream_recvmsg(0: socket, 1: message, 3: flags) unix::begin_receive(socket, message, flags as u32));
+exit!(fexit_unix_stream_recvmsg(4: result) unix::received(result as i64));
+entry!(fentry_unix_stream_read_actor(3: state) unix::begin_chunk(state, true));
+exit!(fexit_unix_stream_read_actor(4: result) unix::chunk(result as i64));
+entry!(fentry_unix_stream_splice_actor(3: state) unix::begin_chunk(state, false));
+exit!(fexit_unix_stream_splice_actor(4: result) unix::chunk(result as i64));
+entry!(fentry_unix_release(0: socket) unix::released(socket));
+
+entry!(fentry_udp_sendmsg(0: sock, 1: message) udp::begin_send::<true, true>(Sock(sock), message));
+exit!(fexit_udp_sendmsg(3: result) udp::sent::<true>(result as i64));
+entry!(fentry_udpv6_sendmsg(0: sock, 1: message) udp::begin_send::<false, true>(Sock(sock), message));
+exit!(fexit_udpv6_sendmsg(3: result) udp::sent::<false>(result as i64));
+entry!(fentry_udp_recvmsg(0: sock, 1: message) udp::begin_receive(sock, message));
+entry!(fentry_udpv6_recvmsg(0: sock, 1: message) udp::begin_receive(sock, message));
+entry!(fentry_skb_consume_udp(0: sock, 1: buffer, 2: length) udp::received(Sock::<true>(sock), buffer, length as i32));

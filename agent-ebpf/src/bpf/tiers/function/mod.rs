@@ -1,0 +1,146 @@
+//! What the tiers `fentry` and `kprobe` have in common: the bodies behind functions of the socket layer.
+//!
+//! A function that moves bytes is entered with a message (`struct msghdr`), whose iterator says where the process wants them.
+//! That is remembered for the thread ([`begin`]). When they have moved, the iterator has gone on by their number, so that
+//! what it said before tells where they are ([`Transfer`]). Whoever moved them, by whatever system call or io_uring, the
+//! message is the same.
+//!
+//! No function that sleeps has a hook at its return: a kretprobe has few places (on Linux 5.10 no more than there are CPUs),
+//! each taken while a call sleeps, and calls beyond them go unseen. Only `unix_stream_sendmsg` and `udp_sendmsg`, which seldom
+//! sleep, have one, and the end of a unix stream.
+
+pub mod tcp;
+pub mod udp;
+pub mod unix;
+
+use aya_ebpf::helpers::generated::bpf_get_current_task;
+use remora_abi::maps::{SHAPE_BUFFER, SHAPE_NONE, SHAPE_VECTOR, Transfer};
+
+use crate::globals::{Scratch, TRANSFERS, offset, setting};
+use crate::kernel::{at, read};
+use crate::pieces::Pieces;
+use crate::registers::Call;
+
+/// `PF_KTHREAD` (include/linux/sched.h)
+const KERNEL_THREAD: u32 = 0x0020_0000;
+/// `PF_IO_WORKER`
+const IO_WORKER: u32 = 0x0000_0010;
+
+/// The key of the current thread's transfer.
+#[inline(always)]
+fn thread() -> u64 {
+    // SAFETY: a helper without preconditions.
+    unsafe { bpf_get_current_task() }
+}
+
+/// What the iterator of a message says now. No message, no place.
+#[inline(always)]
+fn look(socket: u64, message: u64, direction: u32) -> Transfer {
+    let mut transfer = Transfer { socket, message, direction, ..Transfer::default() };
+    if message == 0 {
+        return transfer;
+    }
+    // All of `struct iov_iter` at once; what stands behind it, if it is shorter, belongs to the message.
+    let iterator: [u64; 6] = read(at(message, offset!(message_iterator)));
+    let field = |offset: u32| {
+        // SAFETY: the verifier, which knows the offset, makes sure that it lies in the array.
+        unsafe { iterator.as_ptr().cast::<u8>().add(offset as usize).cast::<u64>().read_volatile() }
+    };
+    let kind = field(offset!(iterator_type)) as u8 as u32 & setting!(iterator_mask);
+    transfer.vector = field(offset!(iterator_vector));
+    transfer.offset = field(offset!(iterator_offset));
+    transfer.left = field(offset!(iterator_left));
+    transfer.entries = field(offset!(iterator_entries));
+    transfer.shape = if kind == setting!(iterator_vector) {
+        SHAPE_VECTOR
+    } else if kind == setting!(iterator_buffer) {
+        SHAPE_BUFFER
+    } else {
+        SHAPE_NONE
+    };
+    transfer
+}
+
+/// A thread begins to move the bytes of a message on a socket.
+#[inline(always)]
+pub fn begin(socket: u64, message: u64, direction: u32) {
+    let transfer = look(socket, message, direction);
+    let thread = thread();
+    if let Some(known) = TRANSFERS.get_ptr_mut(thread) {
+        // SAFETY: a live element of the map, which only this thread writes.
+        unsafe { *known = transfer };
+    } else {
+        // A table that forgets never refuses.
+        let _ = TRANSFERS.insert(thread, transfer, 0);
+    }
+}
+
+/// The current thread's transfer, if it is on that socket and in that direction.
+#[inline(always)]
+fn current(socket: u64, direction: u32) -> Option<&'static mut Transfer> {
+    let transfer = TRANSFERS.get_ptr_mut(thread())?;
+    // SAFETY: a live element of the map, which only this thread writes.
+    let transfer = unsafe { &mut *transfer };
+    if transfer.socket == socket && transfer.direction == direction { Some(transfer) } else { None }
+}
+
+/// The current thread's transfer in that direction, on whatever socket.
+#[inline(always)]
+fn any(direction: u32) -> Option<&'static mut Transfer> {
+    let transfer = TRANSFERS.get_ptr_mut(thread())?;
+    // SAFETY: a live element of the map, which only this thread writes.
+    let transfer = unsafe { &mut *transfer };
+    if transfer.socket != 0 && transfer.direction == direction { Some(transfer) } else { None }
+}
+
+/// Where the `bytes` bytes are that have moved since the transfer was looked at last; it is brought up to date.
+///
+/// The iterator must have gone on by exactly that number. If the transfer is over and what moved is another's (a splice, the
+/// kernel's own TLS), the message's memory holds anything, and it has not.
+#[inline(always)]
+fn pieces(transfer: &mut Transfer, bytes: u64) -> Pieces {
+    let now = look(transfer.socket, transfer.message, transfer.direction);
+    let before = *transfer;
+    let passed = before.left.wrapping_sub(now.left) == bytes && now.shape == before.shape;
+    *transfer = now;
+    match before.shape {
+        SHAPE_BUFFER if passed && now.vector == before.vector && now.offset == before.offset + bytes => Pieces {
+            vector: 0,
+            count: 0,
+            buffer: before.vector + before.offset,
+            length: bytes,
+            name: 0,
+            skip: 0,
+        },
+        SHAPE_VECTOR if passed && before.entries >= now.entries => Pieces {
+            vector: before.vector,
+            count: before.entries,
+            buffer: 0,
+            length: 0,
+            name: 0,
+            skip: before.offset,
+        },
+        _ => Pieces::UNREACHABLE,
+    }
+}
+
+/// Says in the scratch whose call this is, as far as that is not the current thread's. False if it is the kernel's own affair
+/// (NFS, a splice between sockets).
+#[inline(always)]
+fn whose(scratch: &mut Scratch) -> bool {
+    let flags: u32 = read(at(thread(), offset!(task_flags)));
+    // Before Linux 5.12 io_uring's workers were threads of the kernel.
+    scratch.borrowed = (flags & (KERNEL_THREAD | IO_WORKER) == KERNEL_THREAD | IO_WORKER) as u32;
+    flags & (KERNEL_THREAD | IO_WORKER) != KERNEL_THREAD
+}
+
+/// Reads the user registers into the scratch, for a process whose goroutines are asked for.
+#[inline(always)]
+fn registers(scratch: &mut Scratch) {
+    scratch.call = if setting!(stack_bytes) == 0 {
+        Call::current()
+    } else {
+        let stack: u64 = read(at(thread(), offset!(task_stack)));
+        Call::on_stack(at(stack, setting!(stack_bytes)))
+    };
+}

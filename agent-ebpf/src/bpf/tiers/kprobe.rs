@@ -1,0 +1,54 @@
+//! Tier `kprobe`: kernel probes.
+
+use aya_ebpf::macros::{kprobe, kretprobe};
+use aya_ebpf::programs::{ProbeContext, RetProbeContext};
+use remora_abi::record::{READ, WRITE};
+
+use super::function::{begin, tcp, udp, unix};
+use crate::kernel::Sock;
+
+/// Declares a program at a function's entry; its arguments are taken by their places.
+macro_rules! entry {
+    ($program:ident($($place:literal: $argument:ident),*) $body:expr) => {
+        #[kprobe]
+        pub fn $program(context: ProbeContext) -> u32 {
+            $(let Some($argument) = context.arg::<u64>($place) else { return 0 };)*
+            $body;
+            0
+        }
+    };
+}
+
+/// Declares a program at a function's return.
+macro_rules! exit {
+    ($program:ident($result:ident) $body:expr) => {
+        #[kretprobe]
+        pub fn $program(context: RetProbeContext) -> u32 {
+            let $result: i32 = context.ret();
+            $body;
+            0
+        }
+    };
+}
+
+entry!(kprobe_tcp_sendmsg(0: sock, 1: message) begin(sock, message, WRITE as u32));
+entry!(kprobe_tcp_recvmsg(0: sock, 1: message) begin(sock, message, READ as u32));
+entry!(kprobe_release_sock(0: sock) tcp::released(Sock::<false>(sock)));
+
+entry!(kprobe_unix_stream_sendmsg(0: socket, 1: message) unix::begin_send(socket, message));
+exit!(kretprobe_unix_stream_sendmsg(result) unix::sent(result as i64));
+entry!(kprobe_unix_stream_recvmsg(0: socket, 1: message, 3: flags) unix::begin_receive(socket, message, flags as u32));
+exit!(kretprobe_unix_stream_recvmsg(result) unix::received(result as i64));
+entry!(kprobe_unix_stream_read_actor(3: state) unix::begin_chunk(state, true));
+exit!(kretprobe_unix_stream_read_actor(result) unix::chunk(result as i64));
+entry!(kprobe_unix_stream_splice_actor(3: state) unix::begin_chunk(state, false));
+exit!(kretprobe_unix_stream_splice_actor(result) unix::chunk(result as i64));
+entry!(kprobe_unix_release(0: socket) unix::released(socket));
+
+entry!(kprobe_udp_sendmsg(0: sock, 1: message) udp::begin_send::<true, false>(Sock(sock), message));
+exit!(kretprobe_udp_sendmsg(result) udp::sent::<true>(result as i64));
+entry!(kprobe_udpv6_sendmsg(0: sock, 1: message) udp::begin_send::<false, false>(Sock(sock), message));
+exit!(kretprobe_udpv6_sendmsg(result) udp::sent::<false>(result as i64));
+entry!(kprobe_udp_recvmsg(0: sock, 1: message) udp::begin_receive(sock, message));
+entry!(kprobe_udpv6_recvmsg(0: sock, 1: message) udp::begin_receive(sock, message));
+entry!(kprobe_skb_consume_udp(0: sock, 1: buffer, 2: length) udp::received(Sock::<false>(sock), buffer, length as i32));
