@@ -32,6 +32,8 @@ pub enum Command {
     Record(RecordArgs),
     /// Make spans and metrics of a recorded file. Needs no privileges.
     Replay(ReplayArgs),
+    /// Say what is known of a binary or a process: runtime, TLS libraries, where each probe would go, and why there.
+    Inspect(InspectArgs),
 }
 
 /// Flags of every command that reads the configuration.
@@ -134,6 +136,18 @@ pub struct RunArgs {
 #[derive(Args, Clone, Debug, Default)]
 pub struct DoctorArgs {
     /// Print the findings as JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `remora inspect`.
+#[derive(Args, Clone, Debug)]
+pub struct InspectArgs {
+    /// An executable or a shared library, or the id of a process.
+    #[arg(value_name = "BINARY|PID")]
+    pub target: String,
+
+    /// Print what is known as JSON instead of tables.
     #[arg(long)]
     pub json: bool,
 }
