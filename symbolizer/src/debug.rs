@@ -68,9 +68,11 @@ impl<'s> Debug<'s> {
         let size = size as usize;
         match &mut self.content {
             Content::Plain { source, offset, size: section } => {
-                let size = size.min(usize::try_from(section.saturating_sub(from)).unwrap_or(usize::MAX));
+                let at = offset.saturating_add(from);
+                let left = section.saturating_sub(from).min(source.left(at));
+                let size = size.min(usize::try_from(left).unwrap_or(usize::MAX));
                 self.bytes.resize(size, 0);
-                let read = source.fill(offset.saturating_add(from), &mut self.bytes);
+                let read = source.fill(at, &mut self.bytes);
                 self.bytes.truncate(read);
             }
             Content::Compressed(stream) => {

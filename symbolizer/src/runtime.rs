@@ -140,7 +140,7 @@ const VERSION_MARKS: [(Runtime, &[u8], u8); 4] = [
 
 /// The version of a runtime which does not show in [`Runtime`] itself, searched among its constants.
 pub(crate) fn version(image: &Image, source: &Source<'_>, runtime: &Runtime) -> Option<String> {
-    const MAX_CONSTANTS: u64 = 64 << 20;
+    const MAX_CONSTANTS: u64 = 16 << 20;
     const MAX_VERSION: usize = 64;
     let (_, mark, end) = VERSION_MARKS.iter().find(|(of, ..)| of == runtime)?;
     let constants = image.section(".rodata")?;
@@ -252,6 +252,7 @@ pub(crate) fn windows(source: &Source<'_>, start: u64, size: u64, mut each: impl
     const WINDOW: usize = 1 << 20;
     /// Nothing that is looked for is longer.
     const OVERLAP: usize = 256;
+    let size = size.min(source.left(start));
     let mut buffer = vec![0; WINDOW.min(usize::try_from(size).unwrap_or(WINDOW))];
     let mut at = 0;
     while at < size {

@@ -78,6 +78,11 @@ impl<'b> Source<'b> {
         }
     }
 
+    /// How many bytes there are from `at` on, as far as that is known.
+    pub(crate) fn left(&self, at: u64) -> u64 {
+        ReadRef::len(self.data()).unwrap_or(0).saturating_sub(at)
+    }
+
     /// Fills as much of `buf` as there is at `offset`, keeping nothing; for scans over much data.
     pub(crate) fn fill(&self, offset: u64, buf: &mut [u8]) -> usize {
         let Some(left) = self.passing.get().checked_sub(buf.len() as u64) else { return 0 };
@@ -145,7 +150,8 @@ impl<'s> Window<'s> {
             (from.checked_add(len)? <= window.buffer.len()).then_some(from)
         };
         let from = inside(self).unwrap_or_else(|| {
-            self.buffer.resize(self.size.max(len), 0);
+            let left = usize::try_from(self.source.left(at)).unwrap_or(usize::MAX);
+            self.buffer.resize(self.size.max(len).min(left), 0);
             let read = self.source.fill(at, &mut self.buffer);
             self.buffer.truncate(read);
             self.start = at;

@@ -185,8 +185,8 @@ fn return_sites(image: &Image, source: &Source<'_>, place: &Place, offset: u64, 
     if place.size == 0 {
         return ReturnSites::Unknown("its length is not known");
     }
-    if place.size > room || place.size > returns::MAX_CODE {
-        return ReturnSites::Unknown("it is longer than a function can be");
+    if place.size > room.min(source.left(offset)) || place.size > returns::MAX_CODE {
+        return ReturnSites::Unknown("it is longer than a function can be, or than the file");
     }
     let mut code = vec![0; place.size as usize];
     if source.fill(offset, &mut code) < code.len() {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{Elf, compressed, zdebug};
+use crate::testing::{Elf, compressed, zdebug, zstd};
 
 fn with_debug(version: &str, dwarf: u16, goid: u8) -> Elf {
     let elf = Elf::new(true, true);
@@ -21,7 +21,8 @@ fn dwarf_of_every_version_class_byte_order_and_compression() {
             let plain = parts();
             let zipped = parts().map(zdebug);
             let flagged = parts().map(|part| compressed(&elf, part));
-            for [abbrev, info] in [plain, zipped, flagged] {
+            let zstd = parts().map(|part| zstd(&elf, part));
+            for [abbrev, info] in [plain, zipped, flagged, zstd] {
                 let name = info.name;
                 let bytes = elf.clone().with(abbrev).with(info).build();
                 let got = Offsets::of(&layout_from_dwarf_bytes(&bytes).unwrap());
@@ -60,6 +61,29 @@ fn without_dwarf_the_reason_is_told_and_nothing_guessed() {
     assert!(reason("go1.16.15", arm).contains("older than what was measured"));
     assert!(matches!(offsets_bytes(&Elf::new(true, true).build()), Err(Error::NotGo)));
     assert!(matches!(offsets_bytes(b"#!/bin/sh"), Err(Error::NotElf)));
+}
+
+#[test]
+fn a_field_of_a_module_comes_from_dwarf_or_not_at_all() {
+    let of = |elf: &Elf| {
+        let bytes = elf.build();
+        let source = File::bytes(&bytes);
+        let image = Image::parse(source.data()).unwrap();
+        let info = find_build_info(&image, source.data()).unwrap();
+        let libraries = [Library::GoRuntime, Library::Grpc];
+        let fields = field_offsets(&image, source.data(), &info, None, &libraries).unwrap();
+        fields.into_iter().map(|f| (f.field.to_string(), f.offset.map_err(|e| e.to_string()))).collect::<Vec<_>>()
+    };
+    let bare = Elf::new(true, true);
+    let fields = of(&bare.clone().with(bare.build_info("go1.22.5", "")));
+    assert_eq!(fields[0], ("runtime.g.goid".into(), Ok((152, Source::Between))));
+    let (name, unknown) = fields.last().unwrap();
+    assert!(name.starts_with("google.golang.org/grpc"));
+    let why = unknown.as_ref().unwrap_err();
+    assert!(why.contains("with the version of its module") && why.contains("no DWARF"), "{why}");
+    // With DWARF that does not know the module there is no such field.
+    let fields = of(&with_debug("go1.22.5", 5, 100));
+    assert!(fields.iter().all(|(name, _)| name.starts_with("runtime.")), "{fields:?}");
 }
 
 #[test]
