@@ -26,6 +26,8 @@ empty!(
     sys_exit,
     inet_sock_set_state,
     tcp_destroy_sock,
+    tcp_receive_reset,
+    tcp_send_reset,
     sched_process_exec,
     sched_process_fork,
     sched_process_exit,

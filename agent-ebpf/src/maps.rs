@@ -72,13 +72,17 @@ pub struct Connection {
     pub id: u64,
     /// When it was established, 0 if that was not seen.
     pub established: u64,
+    /// When a process asked for it, 0 if that was not seen.
+    pub began: u64,
+    /// When a process accepted it, 0 if that was not seen.
+    pub accepted: u64,
     /// The socket's inode number; tells a reused `struct sock` of a unix socket.
     pub inode: u64,
     /// The stream that this end reads.
     pub read: Stream,
     /// The stream that this end writes.
     pub write: Stream,
-    /// Local and remote port; tells a reused `struct sock` of a TCP socket.
+    /// Local and remote port; tells a reused `struct sock` of a TCP socket. 0 while it is [`CONNECTING`].
     pub ports: u32,
     /// [`crate::record::ROLE_CLIENT`] and the others there.
     pub role: u8,
@@ -87,18 +91,24 @@ pub struct Connection {
     pub last_direction: u8,
     /// 1 once the [`crate::record::Open`] record is out.
     pub opened: u8,
-    /// 1 if this connection is the agent's own, or otherwise not to be looked at; [`OWN_CONNECTING`].
+    /// 1 if this connection is the agent's own, or otherwise not to be looked at; [`OWN_CONNECTING`], [`CONNECTING`].
     pub ignored: u8,
-    /// The process that was asked about last.
+    /// The process that was asked about last; while it is [`CONNECTING`], the one that asked for the connection.
     pub process: u32,
     /// The state of the table of processes then.
     pub generation: u32,
     /// What it said: [`Process::goid_offset`].
     pub goid_offset: u32,
-    /// Unused, 0.
-    pub reserved: u32,
+    /// When it was last told what TCP knows of it: [`ticks`](crate::offsets::ticks).
+    pub sampled: u32,
+    /// Bytes that this end had read when the connection was over, of which no hook saw any; 0 before that.
+    pub unseen_read: u32,
+    /// Bytes that it had written, likewise.
+    pub unseen_written: u32,
 }
 
+/// [`Connection::ignored`]: a process asked for it, and it is not established yet.
+pub const CONNECTING: u8 = 3;
 /// [`Connection::ignored`]: the agent's own, and user space is to be told its addresses as soon as they are known.
 pub const OWN_CONNECTING: u8 = 2;
 
@@ -148,6 +158,19 @@ pub struct Batch {
     pub many: u32,
     /// Index of the next message.
     pub next: u32,
+}
+
+/// A listener that a thread is just closing; kept by process and thread id.
+/// Connections that end meanwhile on its port were waiting to be accepted.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Listener {
+    /// The listener's `struct sock`.
+    pub socket: u64,
+    /// Its port in host order, 0 if that is not known any more.
+    pub port: u32,
+    /// Unused, 0.
+    pub reserved: u32,
 }
 
 /// [`Transfer::shape`]: `vector` is the address of the process's one buffer.
@@ -213,17 +236,24 @@ pub mod calls {
     pub const READ_DATAGRAMS: u32 = 7;
     /// `sendmmsg` on a UDP socket.
     pub const WRITE_DATAGRAMS: u32 = 8;
+    /// `accept` and `accept4`
+    pub const ACCEPT: u32 = 9;
+    /// One message of `recvmmsg` on a TCP or unix socket.
+    pub const READ_MESSAGE: u32 = 10;
+    /// One message of `sendmmsg` on a TCP or unix socket.
+    pub const WRITE_MESSAGE: u32 = 11;
     /// How many there are.
-    pub const COUNT: u32 = 9;
+    pub const COUNT: u32 = 12;
 }
 
 plain! {
     Control = 32,
     Stream = 16,
-    Connection = 80,
+    Connection = 104,
     DatagramSocket = 24,
     Sender = 32,
     Batch = 16,
+    Listener = 16,
     Transfer = 56,
     Process = 8,
 }

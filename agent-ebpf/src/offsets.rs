@@ -42,6 +42,7 @@ offsets! {
     sock_error = "sock"."sk_err",
     tcp_copied = "tcp_sock"."copied_seq",
     tcp_written = "tcp_sock"."write_seq",
+    tcp_layer = "inet_connection_sock"."icsk_ulp_ops",
     tcp_round_trip = "tcp_sock"."srtt_us",
     tcp_retransmits = "tcp_sock"."total_retrans",
     net_inode = "net"."ns.inum",
@@ -55,6 +56,7 @@ offsets! {
     unix_address_length = "unix_address"."len",
     unix_address_name = "unix_address"."name",
     task_flags = "task_struct"."flags",
+    task_ring = "task_struct"."io_uring",
     task_files = "task_struct"."files",
     task_memory = "task_struct"."mm",
     task_process = "task_struct"."tgid",
@@ -65,6 +67,7 @@ offsets! {
     table_files = "fdtable"."fd",
     file_private = "file"."private_data",
     file_inode = "file"."f_inode",
+    memory_owner = "mm_struct"."owner",
     memory_arguments = "mm_struct"."arg_start",
     memory_arguments_end = "mm_struct"."arg_end",
     memory_environment = "mm_struct"."env_start",
@@ -101,6 +104,8 @@ pub struct Settings {
     pub only_namespace: u32,
     /// Bits that hold the number of any CPU of this machine.
     pub processor_bits: u32,
+    /// A [`Sample`](crate::record::Sample) of a connection is due so long after the last one; see [`ticks`].
+    pub sample_ticks: u32,
     /// Bytes of a thread's kernel stack, at whose top its user registers are saved; 0 where a helper finds them.
     pub stack_bytes: u32,
     /// `ITER_IOVEC`: the type of an `iov_iter` over an array of buffers of the process.
@@ -109,12 +114,18 @@ pub struct Settings {
     pub iterator_buffer: u32,
     /// The bits of the type that tell it (before Linux 5.14 it holds others, too).
     pub iterator_mask: u32,
-    /// Unused, 0.
-    pub reserved: [u32; 2],
+}
+
+/// The time by which samples are due, in units of 2^20 nanoseconds (about a millisecond), so that it takes 32 bits; it
+/// begins anew every 52 days.
+#[must_use]
+#[inline(always)]
+pub const fn ticks(nanoseconds: u64) -> u32 {
+    (nanoseconds >> 20) as u32
 }
 
 plain! {
-    Offsets = 57 * 4,
-    Settings = 44,
+    Offsets = 60 * 4,
+    Settings = 40,
 }
 const _: () = assert!(Offsets::FIELDS.len() * 4 == size_of::<Offsets>());

@@ -19,6 +19,12 @@ pub const FORK: u32 = 5;
 pub const EXIT: u32 = 6;
 /// [`Header::kind`] of a [`Datagram`].
 pub const DATAGRAM: u32 = 7;
+/// [`Header::kind`] of a [`Sample`].
+pub const SAMPLE: u32 = 8;
+/// [`Header::kind`] of a [`Reset`].
+pub const RESET: u32 = 9;
+/// [`Header::kind`] of a [`Failed`].
+pub const FAILED: u32 = 10;
 /// First kind that only user space writes (a process as `/proc` or its exec told it; never in the ring buffer).
 pub const USER: u32 = 64;
 
@@ -116,6 +122,10 @@ pub struct Open {
     pub connection: u64,
     /// When it was established (`CLOCK_MONOTONIC`, nanoseconds), 0 if that was not seen.
     pub established: u64,
+    /// When a process asked for it, at the client's end; 0 if that was not seen, and at the server's end.
+    pub began: u64,
+    /// When a process accepted it, at the server's end; 0 if that was not seen, and at the client's end.
+    pub accepted: u64,
     /// The socket's inode number, as `/proc/PID/fd` shows it; 0 if it has none yet.
     pub inode: u64,
     /// Address of the kernel's `struct sock`: the key of the connection table.
@@ -128,6 +138,10 @@ pub struct Open {
     pub read_sequence: u32,
     /// TCP sequence number of position 0 of what this end writes.
     pub write_sequence: u32,
+    /// Segments that TCP had sent again by then; 0 on a unix socket.
+    pub retransmits: u32,
+    /// Unused, 0.
+    pub reserved: u32,
     /// `AF_INET`, `AF_INET6` or `AF_UNIX`.
     pub family: u16,
     /// Local port in host order.
@@ -154,10 +168,9 @@ pub struct Close {
     pub header: Header,
     /// The connection.
     pub connection: u64,
-    /// How far this end had read: bytes beyond the last segment were moved where no hook sees it. One more if the peer's
-    /// end of stream was read too.
+    /// How far this end had read: bytes beyond the last segment were moved where no hook sees it.
     pub read_position: u64,
-    /// How far this end had written; one more if it ended its stream.
+    /// How far this end had written.
     pub write_position: u64,
     /// `sk_err`: 0 for an orderly end, `ECONNRESET` and the like otherwise.
     pub error: u32,
@@ -167,6 +180,72 @@ pub struct Close {
     pub retransmits: u32,
     /// Unused, 0.
     pub reserved: u32,
+}
+
+/// What TCP knows of a connection, told now and then while bytes move on it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sample {
+    /// The record's beginning.
+    pub header: Header,
+    /// The connection.
+    pub connection: u64,
+    /// The smoothed round trip time, microseconds; 0 if it was never measured.
+    pub round_trip: u32,
+    /// Segments that TCP sent again, since the connection's beginning.
+    pub retransmits: u32,
+}
+
+/// TCP broke a connection off with a segment that says so (RST).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reset {
+    /// The record's beginning.
+    pub header: Header,
+    /// The connection.
+    pub connection: u64,
+    /// [`READ`]: the other end did; [`WRITE`]: this one.
+    pub direction: u8,
+    /// Unused, 0.
+    pub reserved: [u8; 7],
+}
+
+/// [`Failed::error`] at the client's end: no segment was ever sent, since there was no local address to send it from
+/// (`EADDRNOTAVAIL`, which the kernel returns without keeping it in the socket).
+pub const NO_ADDRESS: u32 = 99;
+
+/// A TCP connection that came to nothing: at the client's end it was not established, at the server's end it was
+/// established but never accepted, and its listener is gone.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Failed {
+    /// The record's beginning.
+    pub header: Header,
+    /// A number of the same kind as a connection's; there is no other record of it.
+    pub connection: u64,
+    /// When the process asked for it, or, at the server's end, when it was established (`CLOCK_MONOTONIC`, nanoseconds).
+    pub began: u64,
+    /// Network namespace's inode number, 0 if unknown.
+    pub namespace: u32,
+    /// Process (thread group) id: the one that asked for it, or that closed the listener.
+    pub process: u32,
+    /// At the client's end `sk_err`: `ECONNREFUSED`, `ETIMEDOUT` and so on, 0 if the process gave up; or [`NO_ADDRESS`].
+    /// At the server's end 0.
+    pub error: u32,
+    /// `AF_INET` or `AF_INET6`.
+    pub family: u16,
+    /// Local port in host order; 0 at the client's end, where it is given back by then.
+    pub local_port: u16,
+    /// Remote port in host order.
+    pub remote_port: u16,
+    /// [`ROLE_CLIENT`] or [`ROLE_SERVER`].
+    pub role: u8,
+    /// Unused, 0.
+    pub reserved: [u8; 5],
+    /// Local address in network order; IPv4 in the first four bytes.
+    pub local: [u8; 16],
+    /// Remote address in network order; IPv4 in the first four bytes.
+    pub remote: [u8; 16],
 }
 
 /// [`Datagram::flags`]: the bytes could not be read: they have no address in the process (io_uring), or it is not certain
@@ -266,8 +345,11 @@ pub struct Exit {
 plain! {
     Header = 16,
     Segment = 72,
-    Open = 208,
+    Open = 232,
     Close = 56,
+    Sample = 32,
+    Reset = 32,
+    Failed = 88,
     Datagram = 88,
     Exec = 48,
     Fork = 24,

@@ -19,7 +19,7 @@ use crate::identity::{Host, Store};
 use crate::metrics::Collector;
 use crate::probes::{self, Controls, Probes};
 use crate::protocol::Registry;
-use crate::stream::{Counters, Facts, Limits, Shard, Shards, Sink, Told, Traffic};
+use crate::stream::{Counters, Facts, Failure, Limits, Shard, Shards, Sink, Told, Traffic};
 use crate::telling::Teller;
 use crate::trace::{Ids, SCHEMA, Spans};
 
@@ -145,6 +145,7 @@ impl Sink for Nobody {
         Counters::bump(&self.0.exchanges, 1);
     }
     fn traffic(&mut self, _: &Facts, _: &Traffic) {}
+    fn failed(&mut self, _: &Facts, _: &Failure) {}
     fn due(&self, _: u64) -> bool {
         false
     }
@@ -444,6 +445,7 @@ fn attach(config: &Config) -> Result<Probes> {
         ring_bytes: config.probes.ring_bytes,
         max_connections: config.probes.max_connections,
         namespace: config.probes.netns.clone(),
+        sample_interval_ms: config.metrics.interval_ms,
         floor: false,
     };
     Ok(probes::attach(&settings)?)

@@ -114,6 +114,14 @@ fn a_bomb_is_not_inflated_without_bound() {
     assert!(matches!(error, crate::Error::TooLarge { .. }), "{error}");
 }
 
+#[test]
+fn a_unit_that_ends_at_the_end_of_all_numbers() {
+    // DWARF64 has lengths of 64 bits; found by fuzzing.
+    let info = [0xffff_ffff_u32.to_le_bytes().as_slice(), &(u64::MAX - 14).to_le_bytes(), &[0; 8]].concat();
+    let elf = Elf::new(true, true).with(Part::new(".debug_abbrev", [0])).with(Part::new(".debug_info", info));
+    assert!(go::layout_from_dwarf_bytes(&elf.build()).is_err());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 

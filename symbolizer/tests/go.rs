@@ -24,7 +24,8 @@ fn functions(file: &Path) -> Vec<GoFunction> {
     all
 }
 
-/// The name without what only the symbol table says: the calling convention, the types of generics.
+/// The name without what only the symbol table says: the calling convention, the types of generics; a middle dot in
+/// compiler-made names is a dot there.
 fn plain(name: &str) -> String {
     let mut depth = 0;
     let kept = name.strip_suffix(".abi0").unwrap_or(name).chars().filter(|&c| {
@@ -33,7 +34,7 @@ fn plain(name: &str) -> String {
         depth -= i32::from(c == ']');
         keep
     });
-    kept.collect()
+    kept.map(|c| if c == '·' { '.' } else { c }).collect()
 }
 
 /// What `go tool nm` says of the text, by address.

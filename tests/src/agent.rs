@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
-use crate::{Coverage, Metrics, Netns, Place, Program, Running, Span, Spans, repository, require_root};
+use crate::{
+    Coverage, Metrics, Netns, Place, Program, Running, Span, Spans, patience, repository, require_root,
+    wait_for,
+};
 
 /// How long the agent may take to end once it is told to.
 const STOP: Duration = Duration::from_secs(2);
@@ -37,6 +40,11 @@ impl Tier {
         static TRIED: [OnceLock<Option<String>>; 5] = [const { OnceLock::new() }; 5];
         let tried = TRIED[self as usize].get_or_init(|| {
             require_root();
+            // What another process has tried already, which takes its time on a slow machine.
+            let known = std::env::var("REMORA_TEST_TIERS").unwrap_or_default();
+            if known.split(' ').any(|tier| tier == self.name()) {
+                return None;
+            }
             let place = Place::new();
             let file = place.join("recording");
             let agent = Program::new(remora()).args(["record", "--tier", self.name(), "--seconds", "0"]);
@@ -196,16 +204,40 @@ impl Agent {
         self.running.output().matches("\"spanId\"").count()
     }
 
+    /// Waits, for a while at most, until it has nothing more to do than to look for more.
+    fn settle(&self) {
+        const LOOK: Duration = Duration::from_millis(300);
+        const ENOUGH: Duration = Duration::from_secs(20);
+        // In hundredths of a second: a tenth of the time between two looks.
+        const IDLE: u64 = 3;
+        let id = self.running.id();
+        let mut before = None;
+        let _ = wait_for(ENOUGH, || {
+            std::thread::sleep(LOOK);
+            let now = (processor_time(id), self.running.output().len());
+            let last = before.replace(now);
+            last.is_some_and(|(used, told)| now.0 <= used + IDLE && now.1 == told)
+        });
+    }
+
     /// Ends it with SIGTERM and returns what it told. Panics unless it ends well and in time.
     #[must_use]
     pub fn stop(self) -> Spans {
         let recording = self.recording;
+        if patience() > 1 {
+            // What it tells at its end it tells within a limit of its own, which knows nothing of slow machines.
+            self.settle();
+        }
         let started = Instant::now();
         self.running.signal(libc::SIGTERM);
         // A little more than is asked for, so that the message tells how long it took.
         let finished = self.running.finish(STOP * 10).ok();
         let taken = started.elapsed();
-        assert!(taken <= STOP, "the agent took {taken:?} to end after SIGTERM\n{}", finished.errors);
+        assert!(
+            taken <= STOP * patience(),
+            "the agent took {taken:?} to end after SIGTERM\n{}",
+            finished.errors
+        );
         let spans = parse(&finished.output, finished.errors);
         assert!(recording || !spans.coverage.is_empty(), "no coverage counters came\n{}", spans.log);
         spans
@@ -220,12 +252,21 @@ impl Spans {
     }
 }
 
+/// Processor time that a process has used, in hundredths of a second (`proc_pid_stat(5)`, fields 14 and 15).
+fn processor_time(process: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // The name in parentheses may hold spaces.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
+}
+
 fn parse(output: &str, log: String) -> Spans {
     let mut spans = Vec::new();
     let mut coverage = Coverage::default();
     let mut metrics = Metrics::default();
     for line in output.lines() {
-        let request: Json = serde_json::from_str(line)
+        let request: Json = line
+            .parse()
             .unwrap_or_else(|error| panic!("standard output has a line that is not JSON ({error}): {line}"));
         Span::parse(&request, &mut spans).unwrap_or_else(|error| panic!("bad span: {error}"));
         coverage.parse(&request).unwrap_or_else(|error| panic!("bad metric: {error}"));

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use crate::Netns;
+use crate::{Netns, patience};
 
 /// A connection from a test to a server.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Client {
     pub fn connect(netns: &Netns, address: &str) -> Self {
         let stream = netns.enter(|| TcpStream::connect(address)).expect("connect");
         stream.set_nodelay(true).expect("nodelay");
-        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("timeout");
+        stream.set_read_timeout(Some(Duration::from_secs(60) * patience())).expect("timeout");
         Self { stream: BufReader::new(stream) }
     }
 

@@ -10,6 +10,7 @@
 mod agent;
 mod collector;
 mod coverage;
+pub mod exchange;
 mod http;
 mod metrics;
 mod netns;
@@ -28,7 +29,7 @@ pub use coverage::Coverage;
 pub use http::{Client, Reply, head_end, serve};
 pub use metrics::{Data, Metrics, Point};
 pub use netns::Netns;
-pub use place::{Place, repository, require_root, unix_nanos, wait_for, workload};
+pub use place::{Place, patience, repository, require_root, unix_nanos, wait_for, workload};
 pub use process::{Finished, Program, Running};
 pub use programs::{
     apache, built, go_program, installed, nginx, node, python, python_server, rust_h2, rust_http,

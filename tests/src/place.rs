@@ -1,6 +1,7 @@
 //! Where things are, and how long to wait for them.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How everything is called that a test leaves for others to see, followed by the test program's process id.
@@ -51,9 +52,20 @@ pub fn unix_nanos() -> u64 {
         .expect("before 2554")
 }
 
-/// Asks `done` until it is true, and says whether that was within `limit`.
+/// By how much limits grow on a slow machine: `REMORA_TEST_PATIENCE`, a whole number, 1 unless it is set. What a test
+/// asserts of a result stays the same.
+#[must_use]
+pub fn patience() -> u32 {
+    static PATIENCE: OnceLock<u32> = OnceLock::new();
+    *PATIENCE.get_or_init(|| {
+        let factor = std::env::var("REMORA_TEST_PATIENCE").map_or(Ok(1), |factor| factor.parse());
+        factor.ok().filter(|factor| *factor > 0).expect("REMORA_TEST_PATIENCE is a whole number from 1")
+    })
+}
+
+/// Asks `done` until it is true, and says whether that was within `limit` times [`patience`].
 pub fn wait_for(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + limit;
+    let end = Instant::now() + limit * patience();
     loop {
         if done() {
             return true;

@@ -312,7 +312,7 @@ impl Running {
         assert!(fine, "{} has not reached: {what}\n{}", self.name, self.logs());
     }
 
-    /// Waits for its end, at most for `limit`.
+    /// Waits for its end, at most for `limit` times [`patience`](crate::patience).
     #[must_use]
     pub fn finish(mut self, limit: Duration) -> Finished {
         let started = Instant::now();

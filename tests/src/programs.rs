@@ -95,11 +95,15 @@ pub fn built(name: &str) -> PathBuf {
     folder.join(name)
 }
 
-/// The Go workload (`net/http`, server and client), built once for each test program.
+/// The Go workload (`net/http`, server and client), built once for each test program, unless `REMORA_GO_PROGRAM` says where
+/// it lies.
 #[must_use]
 pub fn go_program(netns: &Netns) -> Program {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let path = BUILT.get_or_init(|| {
+        if let Some(path) = std::env::var_os("REMORA_GO_PROGRAM") {
+            return path.into();
+        }
         let folder = built("go-http.built");
         std::fs::create_dir_all(&folder).expect("folder");
         // Another test program may build at the same time: the finished file is moved into its place.

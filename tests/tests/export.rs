@@ -44,7 +44,10 @@ fn end(mut agent: Agent) -> String {
     let ended = wait_for(Duration::from_secs(20), || agent.process().ended().is_some());
     let taken = started.elapsed();
     let log = agent.log();
-    assert!(ended && taken <= Duration::from_secs(2), "{taken:?} after SIGTERM\n{log}");
+    assert!(
+        ended && taken <= Duration::from_secs(2) * remora_tests::patience(),
+        "{taken:?} after SIGTERM\n{log}"
+    );
     assert!(agent.process().ended().is_some_and(|status| status.success()), "{log}");
     log
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use remora_tests::{
-    Agent, Body, Netns, Place, Program, Running, Schedule, Spans, Tier, each_tier, nginx, python,
+    Agent, Body, Netns, Place, Program, Running, Schedule, Spans, Tier, each_tier, nginx, patience, python,
     python_server, remora, wait_for,
 };
 
@@ -211,7 +211,7 @@ fn replays_what_it_recorded(tier: Tier) {
         .map(|_| {
             let started = Instant::now();
             let finished = replay(&program, &file).run().ok();
-            assert!(started.elapsed() < Duration::from_secs(10), "replay takes no time");
+            assert!(started.elapsed() < Duration::from_secs(10) * patience(), "replay takes no time");
             Spans::read(&finished.output, finished.errors)
         })
         .collect();

@@ -1,9 +1,9 @@
-//! Every way to move bytes through a socket, on both tiers.
+//! Every way to move bytes through a socket, in every tier.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use remora_tests::{Agent, Kind, Netns, Place, Program, Selection, Span, Tier, built, each_tier};
+use remora_tests::exchange::{faults, untruths};
+use remora_tests::{Agent, Kind, Netns, Place, Program, Span, Tier, built, each_tier};
 
 /// Requests on each connection; the seventh response is larger than the sockets' buffers.
 const COUNT: usize = 8;
@@ -37,58 +37,6 @@ fn sees(tier: Tier, write: &str, read: &str) -> bool {
     tier != Tier::SocketTracepoint || (write != "sendmmsg" && read != "recvmmsg" && read != "splice")
 }
 
-/// What is wrong with one end's spans of a run whose messages are not all seen: there may be too few of them, and they
-/// may say little, but nothing that is not so.
-fn untruths(end: &Selection<'_>, write: &str, read: &str) -> String {
-    let mut faults = String::new();
-    let mut told = BTreeSet::new();
-    for span in end.iter() {
-        let target = span.target();
-        let number = target.strip_prefix(&format!("/{write}/{read}/")).and_then(|number| number.parse().ok());
-        let Some(i) = number.filter(|i| *i < COUNT && told.insert(*i)) else {
-            let _ = write!(faults, "{target} was not requested, or not again; ");
-            continue;
-        };
-        let size = |of: &str, right: usize| {
-            span.integer(&format!("http.{of}.body.size")).is_none_or(|size| size == right as i64)
-        };
-        let right = size("request", request_length(i)) && size("response", response_length(i));
-        if !right || span.code().is_some_and(|code| code != 200) || span.status == 2 {
-            let _ = write!(faults, "{span}; ");
-        }
-    }
-    faults
-}
-
-/// Bytes of the body of a request; the workload knows the same numbers.
-fn request_length(i: usize) -> usize {
-    i * 377 % 3000 + 1
-}
-
-/// Bytes of the body of a response; the workload knows the same numbers.
-fn response_length(i: usize) -> usize {
-    if i % 7 == 6 { 300_000 } else { i * 531 % 5000 + 1 }
-}
-
-/// What is wrong with one end's spans of a run, if anything.
-fn faults(end: &Selection<'_>, write: &str, read: &str) -> String {
-    let mut faults = String::new();
-    let spans = end.clone().in_order();
-    if spans.len() != COUNT {
-        let _ = write!(faults, "{} spans; ", spans.len());
-    }
-    for (i, span) in spans.iter().enumerate() {
-        let size = |of: &str| span.integer(&format!("http.{of}.body.size"));
-        let (sent, received) = (Some(request_length(i) as i64), Some(response_length(i) as i64));
-        let expected = (format!("/{write}/{read}/{i}"), Some(200), sent, received);
-        let told = (span.target(), span.code(), size("request"), size("response"));
-        if told != expected || span.status == 2 {
-            let _ = write!(faults, "{told:?} with status {} for {expected:?}; ", span.status);
-        }
-    }
-    faults
-}
-
 /// Runs the workload in each of `ways`, one after the other, and checks both ends of each.
 fn check(
     tier: Tier,
@@ -115,7 +63,8 @@ fn check(
             }
             let end = run.clone().of_kind(kind);
             let seen = sees(tier, write, read);
-            let faults = if seen { faults(&end, write, read) } else { untruths(&end, write, read) };
+            let faults =
+                if seen { faults(&end, write, read, COUNT) } else { untruths(&end, write, read, COUNT) };
             if !faults.is_empty() {
                 let _ = writeln!(wrong, "{kind:?} of {write}/{read}: {}", &faults[..faults.len().min(600)]);
             }

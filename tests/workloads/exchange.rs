@@ -2,7 +2,9 @@
 //! `exchange FAMILY ADDRESS WRITE READ COUNT`, on one connection.
 //!
 //! `FAMILY` is `inet` (ADDRESS is IP:PORT), `mapped` (the server listens on IPv6, the client comes over IPv4; ADDRESS
-//! is `[::]:PORT`) or `unix` (a path). Requests are `POST /WRITE/READ/NUMBER`; bodies are checked at both ends.
+//! is `[::]:PORT`), `tls` (as `inet`, and all but the first exchange passes through kernel TLS) or `unix` (a path).
+//! Requests are `POST /WRITE/READ/NUMBER`; bodies are checked at both ends. At the end it prints how many bytes TCP carried
+//! to the server and to the client.
 
 use std::cell::RefCell;
 use std::io::{Error, Result};
@@ -12,11 +14,13 @@ use std::os::fd::{IntoRawFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::ptr::{null, null_mut};
 
-mod uring;
+mod ktls;
 
+use io_uring::{IoUring, opcode, types};
 use libc::{c_int, c_void, iovec, mmsghdr, msghdr};
 
-/// `(write ways, read ways)`, so that the test need not repeat them. `uring` moves bodies only, as sendfile and splice.
+/// `(write ways, read ways)`, so that the test need not repeat them. `uring` moves bodies only, as sendfile and splice do, and
+/// `zerocopy`, `vmsplice` and `mapped`, which TCP alone has.
 const WRITE: &str =
     "write joined send sendto bytes writev sendmsg sendmmsg sendfile splice nonblocking faulty uring";
 const READ: &str = "read recv recvfrom readv recvmsg recvmmsg peek tiny waitall truncate splice nonblocking interrupted uring";
@@ -32,6 +36,7 @@ fn main() {
     };
     let count = count.parse().expect("count");
     let (client, server) = connect(family, address);
+    let (tls, tcp) = (family == "tls", family != "unix");
     let make = |fd| End { fd, write: write.clone(), read: read.clone(), kept: Vec::new() };
     if read == "interrupted" {
         interrupt_often();
@@ -51,6 +56,9 @@ fn main() {
     let mut server = make(server);
     let answering = std::thread::spawn(move || {
         for i in 0..count {
+            if tls && i == 1 {
+                ktls::encrypt(server.fd, false).expect("kernel TLS");
+            }
             let (head, body) = server.receive();
             assert!(head.starts_with("POST /"), "{head}");
             server.check(&body, request_length(i));
@@ -63,9 +71,13 @@ fn main() {
                 length,
             );
         }
+        server
     });
     let mut client = make(client);
     for i in 0..count {
+        if tls && i == 1 {
+            ktls::encrypt(client.fd, true).expect("kernel TLS");
+        }
         let length = request_length(i);
         let target = format!("/{write}/{read}/{i}");
         client.send(
@@ -76,7 +88,11 @@ fn main() {
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
         client.check(&body, response_length(i));
     }
-    answering.join().expect("server");
+    let server = answering.join().expect("server");
+    if tcp {
+        let carried = |end: &End| ktls::received(end.fd).expect("TCP's facts");
+        println!("{} {}", carried(&server), carried(&client));
+    }
 }
 
 /// Bytes of the body of a request; the test knows the same numbers.
@@ -149,12 +165,15 @@ impl End {
             "sendmmsg" => self.messages(head, &body),
             "uring" => {
                 self.all(head, plain_write);
-                self.all(&body, |fd, bytes| ring(uring::SEND, fd, bytes.as_ptr(), bytes.len()));
+                self.all(&body, |fd, bytes| {
+                    ring(&opcode::Send::new(types::Fd(fd), bytes.as_ptr(), bytes.len() as u32).build())
+                });
             }
-            "sendfile" | "splice" => {
+            "sendfile" | "splice" | "vmsplice" => {
                 self.all(head, plain_write);
                 self.whole_file(&body);
             }
+            "zerocopy" => self.lend(&[head, &body].concat()),
             way => {
                 self.all(head, |fd, bytes| one_write(way, fd, bytes));
                 self.all(&body, |fd, bytes| one_write(way, fd, bytes));
@@ -218,6 +237,8 @@ impl End {
 
     /// Sends bytes that never were in this process's buffers, as far as the kernel can see.
     fn whole_file(&self, body: &[u8]) {
+        // What is given to a pipe must stay as it is until it has been read at the other end.
+        let body: &[u8] = if self.write == "vmsplice" { Vec::leak(body.to_vec()) } else { body };
         // SAFETY: plain system calls on descriptors of this function, buffers are live.
         unsafe {
             let file = libc::memfd_create(c"body".as_ptr(), 0);
@@ -235,8 +256,15 @@ impl End {
                     self.retry(libc::POLLOUT, out);
                     continue;
                 }
-                let moved = libc::splice(file, &raw mut offset, pipe[1], null_mut(), left.min(65536), 0);
-                let mut waiting = check(moved).expect("splice into pipe");
+                let into = if self.write == "vmsplice" {
+                    let piece = vector(&body[offset as usize..][..left.min(65536)]);
+                    let gone = libc::vmsplice(pipe[1], &raw const piece, 1, 0);
+                    offset += gone.max(0) as i64;
+                    gone
+                } else {
+                    libc::splice(file, &raw mut offset, pipe[1], null_mut(), left.min(65536), 0)
+                };
+                let mut waiting = check(into).expect("splice into pipe");
                 while waiting > 0 {
                     let out = || check(libc::splice(pipe[0], null_mut(), self.fd, null_mut(), waiting, 0));
                     waiting -= self.retry(libc::POLLOUT, out);
@@ -248,11 +276,42 @@ impl End {
         }
     }
 
+    /// Sends bytes out of this process's memory without a copy, and waits until TCP needs them no more.
+    fn lend(&self, bytes: &[u8]) {
+        ktls::set(self.fd, libc::SOL_SOCKET, libc::SO_ZEROCOPY, &1).expect("SO_ZEROCOPY");
+        let mut calls = 0;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (data, length) = (rest.as_ptr().cast(), rest.len());
+            // SAFETY: a live slice, which stays until the kernel has said that it is done with it.
+            let sent = self.retry(libc::POLLOUT, || {
+                check(unsafe { libc::send(self.fd, data, length, libc::MSG_ZEROCOPY) })
+            });
+            rest = &rest[sent..];
+            calls += 1;
+        }
+        while calls > 0 {
+            let mut control = [0u64; 16];
+            let mut answer = message(&[]);
+            answer.msg_control = control.as_mut_ptr().cast();
+            answer.msg_controllen = size_of_val(&control) as _;
+            // An error always ends the wait for it.
+            let _ = self.retry(0, || {
+                // SAFETY: a message without vectors, and room for what the kernel tells beside it.
+                check(unsafe { libc::recvmsg(self.fd, &raw mut answer, libc::MSG_ERRQUEUE) })
+            });
+            // Behind the header, `struct sock_extended_err`: its last two words are the first and the last of the calls.
+            let [first, last] = [control[3] as u32, (control[3] >> 32) as u32];
+            calls -= last - first + 1;
+        }
+    }
+
     /// Receives a message: its head, and as many bytes of its body as were handed over (`truncate` drops them).
     fn receive(&mut self) -> (String, Vec<u8>) {
         let mut bytes = std::mem::take(&mut self.kept);
         // These take exactly the head first, and then the body in their own way.
-        let exact = matches!(self.read.as_str(), "peek" | "waitall" | "truncate" | "splice" | "uring");
+        let exact =
+            matches!(self.read.as_str(), "peek" | "waitall" | "truncate" | "splice" | "mapped" | "uring");
         let head = loop {
             if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
                 let body = bytes.split_off(end + 4);
@@ -280,9 +339,11 @@ impl End {
                 "waitall" => bytes.extend(self.recv(left, libc::MSG_WAITALL)),
                 "truncate" => bytes.extend(self.drop_bytes(left)),
                 "splice" => bytes.extend(self.through_pipe(left)),
+                "mapped" => bytes.extend(self.mapped(left)),
                 "uring" => {
                     let mut buffer = vec![0; left];
-                    let read = ring(uring::RECV, self.fd, buffer.as_mut_ptr(), left).expect("io_uring");
+                    let receive = opcode::Recv::new(types::Fd(self.fd), buffer.as_mut_ptr(), left as u32);
+                    let read = ring(&receive.build()).expect("io_uring");
                     bytes.extend(&buffer[..read]);
                 }
                 _ => bytes.extend(self.some()),
@@ -344,6 +405,37 @@ impl End {
         }
     }
 
+    /// Lets the kernel map the pages that it has received, and reads what it cannot map.
+    fn mapped(&self, length: usize) -> Vec<u8> {
+        /// `TCP_ZEROCOPY_RECEIVE` and the first fields of its structure (include/uapi/linux/tcp.h).
+        const RECEIVE: c_int = 35;
+        #[repr(C)]
+        struct Receive {
+            address: u64,
+            length: u32,
+            skip: u32,
+        }
+        let room = length.next_multiple_of(4096);
+        // SAFETY: new memory of that length, which is given back below; the kernel is told its length, and says how much of
+        // it it has mapped.
+        unsafe {
+            let memory = libc::mmap(null_mut(), room, libc::PROT_READ, libc::MAP_SHARED, self.fd, 0);
+            assert_ne!(memory, libc::MAP_FAILED, "{}", Error::last_os_error());
+            let mut receive = Receive { address: memory as u64, length: length as u32, skip: 0 };
+            let mut size = size_of::<Receive>() as u32;
+            let to = (&raw mut receive).cast();
+            let result = libc::getsockopt(self.fd, libc::IPPROTO_TCP, RECEIVE, to, &raw mut size);
+            check(result as isize).expect("TCP_ZEROCOPY_RECEIVE");
+            let mut bytes = std::slice::from_raw_parts(memory.cast::<u8>(), receive.length as usize).to_vec();
+            libc::munmap(memory, room);
+            let skip = length.min(bytes.len() + receive.skip as usize) - bytes.len();
+            if skip > 0 || bytes.is_empty() {
+                bytes.extend(self.take(skip.max(1)));
+            }
+            bytes
+        }
+    }
+
     /// At least one byte, in one system call of the way that was asked for.
     fn some(&self) -> Vec<u8> {
         let capacity = if self.read == "tiny" { 3 } else { 20_000 };
@@ -371,11 +463,16 @@ impl End {
     }
 }
 
-/// One operation on this thread's ring; the buffer is live and as long as said.
-fn ring(operation: u8, fd: RawFd, address: *const u8, length: usize) -> Result<usize> {
-    thread_local!(static RING: RefCell<uring::Ring> = RefCell::new(uring::Ring::new().expect("io_uring")));
-    // SAFETY: the callers pass live buffers, mutable ones for `RECV`.
-    RING.with_borrow_mut(|ring| unsafe { ring.run(operation, fd, address, length) })
+/// One operation on this thread's ring; its buffer is live and as long as said.
+fn ring(operation: &io_uring::squeue::Entry) -> Result<usize> {
+    thread_local!(static RING: RefCell<IoUring> = RefCell::new(IoUring::new(1).expect("io_uring")));
+    RING.with_borrow_mut(|ring| {
+        // SAFETY: as the callers promise; the operation is waited for.
+        unsafe { ring.submission().push(operation).expect("room for one") };
+        ring.submit_and_wait(1)?;
+        let result = ring.completion().next().expect("a result").result();
+        if result < 0 { Err(Error::from_raw_os_error(-result)) } else { Ok(result as usize) }
+    })
 }
 
 fn plain_write(fd: RawFd, bytes: &[u8]) -> Result<usize> {

@@ -1,4 +1,4 @@
-//! All of Remora's automation: `cargo xtask setup | test | demo | shop | bench | fuzz`.
+//! All of Remora's automation: `cargo xtask setup | test | vm-test | demo | shop | bench | fuzz`.
 //!
 //! One module a command; what they share stands in [`process`] (children and signals), [`progress`] (what the user
 //! sees while waiting) and [`paths`].
@@ -13,6 +13,7 @@ mod process;
 mod progress;
 mod setup;
 mod test;
+mod vm;
 
 use clap::{Parser, Subcommand};
 
@@ -44,6 +45,11 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Measure where each Go version's runtime keeps its goroutines' identity, for the symbolizer's table
     GoOffsets(go_offsets::Args),
+    /// End-to-end tests on other kernels, under emulation; write docs/kernels.md
+    VmTest(vm::Args),
+    /// The main program of a guest of vm-test
+    #[command(hide = true)]
+    VmGuest(vm::GuestArgs),
 }
 
 fn main() {
@@ -59,6 +65,8 @@ fn main() {
         Command::Load(args) => demo::load(&args),
         Command::Fuzz(args) => fuzz::main(&args),
         Command::GoOffsets(args) => go_offsets::main(&args),
+        Command::VmTest(args) => vm::main(&args),
+        Command::VmGuest(args) => vm::guest(&args),
     };
     if let Err(error) = result {
         eprintln!("\nerror: {error:#}");

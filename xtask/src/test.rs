@@ -12,7 +12,7 @@ use anyhow::{Result, bail, ensure};
 
 use crate::process::{self, Output};
 use crate::setup::{self, Scope};
-use crate::{paths, progress};
+use crate::{paths, progress, vm};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -94,6 +94,14 @@ fn end_to_end(run: &mut Run, filter: Option<&str>) {
     });
     let output = kept.into_inner().unwrap_or_else(PoisonError::into_inner);
     run.skipped.extend(skipped_in(&String::from_utf8_lossy(&output)));
+    if filter.is_none() {
+        let mut lack = None;
+        run.step("another kernel", || {
+            lack = vm::short()?;
+            Ok(())
+        });
+        run.skipped.extend(lack);
+    }
 }
 
 /// How many tests the runners say they ran.

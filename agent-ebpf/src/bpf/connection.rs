@@ -4,12 +4,14 @@ use aya_ebpf::helpers::generated::{
     bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_probe_read_kernel,
 };
 use remora_abi::loss::Counter;
-use remora_abi::maps::{Connection, NO_DIRECTION, OWN_CONNECTING, Stream};
+use remora_abi::maps::{CONNECTING, Connection, NO_DIRECTION, OWN_CONNECTING, Stream};
+use remora_abi::offsets::ticks;
 use remora_abi::record::{
-    self, AF_INET, AF_INET6, AF_UNIX, Close, Header, OPEN_MIDSTREAM, Open, ROLE_CLIENT, ROLE_SERVER, ROLE_UNKNOWN,
+    self, AF_INET, AF_INET6, AF_UNIX, Close, Failed, Header, OPEN_MIDSTREAM, Open, ROLE_CLIENT, ROLE_SERVER,
+    ROLE_UNKNOWN, Sample,
 };
 
-use crate::globals::{CONNECTIONS, NUMBERS, Program, UNIX_CONNECTIONS, count, offset, setting};
+use crate::globals::{CONNECTIONS, NUMBERS, PROCESSES, Program, UNIX_CONNECTIONS, count, offset, setting};
 use crate::kernel::{STREAM, Sock, TCP, UDP, at, bounded, read};
 use crate::segment::reserve;
 
@@ -46,6 +48,8 @@ fn new<const TYPED: bool>(
     Connection {
         id: number(giver),
         established,
+        began: 0,
+        accepted: 0,
         inode: if tcp { 0 } else { sock.inode() },
         read: Stream { position: 0, sequence: if tcp { sock.copied() } else { 0 }, budget: 0 },
         write: Stream { position: 0, sequence: if tcp { sock.written() } else { 0 }, budget: 0 },
@@ -57,7 +61,9 @@ fn new<const TYPED: bool>(
         process: 0,
         generation: 0,
         goid_offset: 0,
-        reserved: 0,
+        sampled: 0,
+        unseen_read: 0,
+        unseen_written: 0,
     }
 }
 
@@ -127,7 +133,11 @@ fn known_inet<const TYPED: bool>(sock: Sock<TYPED>, ports: u32) -> Option<*mut C
     if same_ports(unsafe { (*connection).ports }, ports) {
         return Some(connection);
     }
-    count(Counter::Reused, 1);
+    // SAFETY: as above.
+    // With TCP Fast Open bytes may pass before it is established.
+    if unsafe { (*connection).ports } != 0 {
+        count(Counter::Reused, 1);
+    }
     None
 }
 
@@ -135,7 +145,8 @@ fn known_inet<const TYPED: bool>(sock: Sock<TYPED>, ports: u32) -> Option<*mut C
 #[inline(always)]
 pub fn enter_tcp<const TYPED: bool>(sock: Sock<TYPED>, direction: u8, bytes: u32) -> Option<*mut Connection> {
     let mut connection = new(sock, Program::of(direction), ROLE_UNKNOWN, 0, foreign(sock));
-    // Position 0 is the first byte that we see.
+    // Position 0 is the first byte that we see; under a layer that changes the bytes, the next one.
+    let bytes = if bytes != 0 && sock.layered() { 0 } else { bytes };
     if direction == record::READ {
         connection.read.sequence = connection.read.sequence.wrapping_sub(bytes);
     } else {
@@ -196,17 +207,26 @@ pub fn closed_unix(sock: Sock<false>) {
     let _ = UNIX_CONNECTIONS.remove(sock.0);
 }
 
-/// Remembers a TCP connection that the agent itself begins. Its other end may be on this host, and must be known as that
-/// before it has read a byte; at the handshake's end, which is the next that is heard, the agent is not at work.
+/// Remembers a TCP connection that a process asks for: at the handshake's end, which is the next that is heard, it is not at
+/// work. If it is the agent itself, the other end may be on this host, and must be known as that before it has read a byte.
 #[inline(always)]
 pub fn connecting<const TYPED: bool>(sock: Sock<TYPED>) {
-    // SAFETY: a helper without preconditions.
-    let process = (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32;
-    if process != setting!(own_process) || foreign(sock) {
+    if foreign(sock) {
         return;
     }
+    // SAFETY: helpers without preconditions.
+    let (process, now) = unsafe { ((bpf_get_current_pid_tgid() >> 32) as u32, bpf_ktime_get_ns()) };
+    let own = process == setting!(own_process);
     let mut connection = new(sock, Program::Handshake, ROLE_CLIENT, 0, true);
-    connection.ignored = OWN_CONNECTING;
+    if own {
+        connection.ignored = OWN_CONNECTING;
+    } else {
+        connection.ignored = CONNECTING;
+        // Its local port is not chosen yet.
+        connection.ports = 0;
+    }
+    connection.process = process;
+    connection.began = now;
     if CONNECTIONS.insert(sock.0, connection, 0).is_err() {
         count(Counter::ConnectionsFull, 1);
     }
@@ -229,6 +249,12 @@ pub fn established<const TYPED: bool>(sock: Sock<TYPED>, role: u8) {
             open(sock, connection, setting!(own_process), now);
             return;
         }
+        if connection.ignored == CONNECTING {
+            let began = connection.began;
+            *connection = new(sock, Program::Handshake, ROLE_CLIENT, now, false);
+            connection.began = began;
+            return;
+        }
         // SAFETY: a live element of the map.
         // With TCP Fast Open bytes may have passed before: the connection is then known already.
         if same_ports(unsafe { (*known).ports }, sock.ports()) {
@@ -241,6 +267,99 @@ pub fn established<const TYPED: bool>(sock: Sock<TYPED>, role: u8) {
     let connection = new(sock, Program::Handshake, role, now, false);
     if CONNECTIONS.insert(sock.0, connection, 0).is_err() {
         count(Counter::ConnectionsFull, 1);
+    }
+}
+
+/// A process accepts a connection: the current one. Does nothing unless it is a TCP connection whose establishment was seen.
+#[inline(always)]
+pub fn accepted<const TYPED: bool>(sock: Sock<TYPED>) {
+    let Some(connection) = CONNECTIONS.get_ptr_mut(sock.0) else { return };
+    // SAFETY: a live element of the map; a helper without preconditions.
+    unsafe {
+        if (*connection).established != 0 && (*connection).accepted == 0 {
+            (*connection).accepted = bpf_ktime_get_ns();
+        }
+    }
+}
+
+/// Tells user space of a connection that came to nothing.
+#[inline(always)]
+pub fn failed(sock: Sock<false>, connection: &Connection, process: u32, ports: u32, began: u64, error: u32) {
+    if let Some(special) = PROCESSES.get_ptr(process) {
+        // SAFETY: a live element of the map, written whole by user space.
+        if unsafe { (*special).ignored } != 0 {
+            return;
+        }
+    }
+    let Some(mut entry) = reserve::<Failed>() else { return };
+    let record = entry.as_mut_ptr();
+    let family = sock.family();
+    // SAFETY: the reservation is of that size; a helper without preconditions.
+    unsafe {
+        record.write(Failed {
+            header: Header { kind: record::FAILED, payload: 0, time: bpf_ktime_get_ns() },
+            connection: connection.id,
+            began,
+            namespace: sock.namespace(),
+            process,
+            error,
+            family,
+            local_port: (ports >> 16) as u16,
+            remote_port: u16::from_be(ports as u16),
+            role: connection.role,
+            reserved: [0; 5],
+            local: [0; 16],
+            remote: [0; 16],
+        });
+        addresses(sock, family, &raw mut (*record).local, &raw mut (*record).remote);
+    }
+    entry.submit(crate::segment::wake_flag(size_of::<Failed>() as u64));
+}
+
+/// Tells user space what TCP knows of a connection, if the last time is long enough ago.
+#[inline(always)]
+pub fn sample<const TYPED: bool>(sock: Sock<TYPED>, connection: &mut Connection, now: u64) {
+    if ticks(now).wrapping_sub(connection.sampled) < setting!(sample_ticks) {
+        return;
+    }
+    connection.sampled = ticks(now);
+    let Some(mut entry) = reserve::<Sample>() else { return };
+    // SAFETY: the reservation is of that size.
+    unsafe {
+        entry.as_mut_ptr().write(Sample {
+            header: Header { kind: record::SAMPLE, payload: 0, time: now },
+            connection: connection.id,
+            round_trip: sock.round_trip(),
+            retransmits: sock.retransmits(),
+        });
+    }
+    entry.submit(crate::segment::wake_flag(size_of::<Sample>() as u64));
+}
+
+/// Writes the addresses of an IPv4 or IPv6 socket; of others nothing.
+///
+/// # Safety
+/// The pointers are valid for writes, and both are of whole words.
+#[inline(always)]
+unsafe fn addresses<const TYPED: bool>(
+    sock: Sock<TYPED>,
+    family: u16,
+    local: *mut [u8; 16],
+    remote: *mut [u8; 16],
+) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        match family {
+            AF_INET => {
+                local.cast::<u32>().write(read(at(sock.0, offset!(sock_local4))));
+                remote.cast::<u32>().write(read(at(sock.0, offset!(sock_remote4))));
+            }
+            AF_INET6 => {
+                local.cast::<[u64; 2]>().write(read(at(sock.0, offset!(sock_local6))));
+                remote.cast::<[u64; 2]>().write(read(at(sock.0, offset!(sock_remote6))));
+            }
+            _ => {}
+        }
     }
 }
 
@@ -295,12 +414,16 @@ pub fn open<const TYPED: bool>(
         (*record).header = Header { kind: record::OPEN, payload: 0, time: now };
         (*record).connection = connection.id;
         (*record).established = connection.established;
+        (*record).began = connection.began;
+        (*record).accepted = connection.accepted;
         (*record).inode = sock.inode();
         (*record).socket = sock.0;
         (*record).namespace = sock.namespace();
         (*record).process = process;
         (*record).read_sequence = connection.read.sequence.wrapping_sub(connection.read.position as u32);
         (*record).write_sequence = connection.write.sequence.wrapping_sub(connection.write.position as u32);
+        (*record).retransmits = 0;
+        (*record).reserved = 0;
         (*record).family = family;
         (*record).local_port = (connection.ports >> 16) as u16;
         (*record).remote_port = u16::from_be(connection.ports as u16);
@@ -310,13 +433,9 @@ pub fn open<const TYPED: bool>(
         clear::<2>((&raw mut (*record).remote).cast());
         clear::<13>((&raw mut (*record).path).cast());
         match family {
-            AF_INET => {
-                (&raw mut (*record).local).cast::<u32>().write(read(at(sock.0, offset!(sock_local4))));
-                (&raw mut (*record).remote).cast::<u32>().write(read(at(sock.0, offset!(sock_remote4))));
-            }
-            AF_INET6 => {
-                (&raw mut (*record).local).cast::<[u64; 2]>().write(read(at(sock.0, offset!(sock_local6))));
-                (&raw mut (*record).remote).cast::<[u64; 2]>().write(read(at(sock.0, offset!(sock_remote6))));
+            AF_INET | AF_INET6 => {
+                addresses(sock, family, &raw mut (*record).local, &raw mut (*record).remote);
+                (*record).retransmits = sock.retransmits();
             }
             _ => {
                 // An accepted socket has its listener's name; a connected one usually has none, but its peer has.
@@ -333,5 +452,6 @@ pub fn open<const TYPED: bool>(
     }
     entry.submit(crate::segment::wake_flag(size_of::<Open>() as u64));
     connection.opened = 1;
+    connection.sampled = ticks(now);
     true
 }

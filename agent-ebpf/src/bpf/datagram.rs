@@ -72,7 +72,7 @@ pub fn begin<const TYPED: bool>(
 ) -> bool {
     // SAFETY: helpers without preconditions.
     let (now, who) = unsafe { (bpf_ktime_get_ns(), bpf_get_current_pid_tgid()) };
-    let process = (who >> 32) as u32;
+    let process = if scratch.borrowed != 0 { scratch.borrowed } else { (who >> 32) as u32 };
     scratch.goid_offset = 0;
     if let Some(special) = PROCESSES.get_ptr(process) {
         // SAFETY: a live element of the map, written whole by user space; and a live element of another.

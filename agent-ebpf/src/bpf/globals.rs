@@ -3,7 +3,9 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf};
 use remora_abi::loss::{COUNTERS, Counter};
-use remora_abi::maps::{Batch, Connection, Control, DatagramSocket, Process, Sender, Transfer, calls};
+use remora_abi::maps::{
+    Batch, Connection, Control, DatagramSocket, Listener, Process, Sender, Transfer, calls,
+};
 use remora_abi::offsets::{Offsets, Settings};
 use remora_abi::record::{Datagram, MAX_CAPTURE, MAX_DATAGRAM, READ, Segment};
 
@@ -23,11 +25,11 @@ pub static SETTINGS: Settings = Settings {
     wake_bytes: 0,
     only_namespace: 0,
     processor_bits: 0,
+    sample_ticks: u32::MAX,
     stack_bytes: 0,
     iterator_vector: 0,
     iterator_buffer: 0,
     iterator_mask: 0,
-    reserved: [0; 2],
 };
 
 /// A global's field as the agent set it: volatile, since the compiler knows only the value that stands here.
@@ -77,6 +79,10 @@ pub static SENDERS: LruHashMap<u64, Sender> = LruHashMap::with_max_entries(4_096
 #[map]
 pub static BATCHES: LruHashMap<u64, Batch> = LruHashMap::with_max_entries(1_024, 0);
 
+/// The listener that a thread is just closing, by process and thread id.
+#[map]
+pub static LISTENERS: LruHashMap<u64, Listener> = LruHashMap::with_max_entries(256, 0);
+
 /// What each thread is just reading or writing, likewise.
 #[map]
 pub static TRANSFERS: LruHashMap<u64, Transfer> = LruHashMap::with_max_entries(16_384, 0);
@@ -85,9 +91,10 @@ pub static TRANSFERS: LruHashMap<u64, Transfer> = LruHashMap::with_max_entries(1
 #[map]
 pub static CONTROLS: Array<Control> = Array::with_max_entries(65_536, BPF_F_MMAPABLE);
 
-/// What is special about a process, by its id.
+/// What is special about a process, by its id. (Its memory is there from the start: before Linux 6.1 the kernel warns of
+/// programs that may run anywhere and use a map whose elements are allocated on demand.)
 #[map]
-pub static PROCESSES: HashMap<u32, Process> = HashMap::with_max_entries(16_384, BPF_F_NO_PREALLOC);
+pub static PROCESSES: HashMap<u32, Process> = HashMap::with_max_entries(16_384, 0);
 
 /// How often [`PROCESSES`] has changed, so that what it said can be kept.
 #[map]
@@ -166,7 +173,7 @@ pub struct Scratch {
     pub behind: u32,
     /// 1 while a program of the tiers that hook functions works here. The kernel may preempt those.
     pub busy: u32,
-    /// 1 if the thread is io_uring's worker and, on old kernels, none of the process's own: the connection's is meant.
+    /// The process whose bytes a thread of the kernel moves, 0 if the thread is one of its own process.
     pub borrowed: u32,
     /// A datagram's record, its fixed part.
     pub datagram: Datagram,
@@ -209,14 +216,16 @@ impl Scratch {
     }
 }
 
-/// What `recvmmsg` or `sendmmsg` did.
+/// What a program that goes on to another tells it: what `recvmmsg` or `sendmmsg` did, or what moved under a lock.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Messages {
     /// The socket's `struct sock`.
     pub sock: u64,
-    /// Messages that moved.
+    /// Messages that moved, or bytes.
     pub count: u64,
+    /// Index of the next of these messages.
+    pub next: u64,
 }
 
 /// What the budget of a run that begins is made of.
@@ -267,7 +276,6 @@ pub const GATHER: usize = 2048;
 // The kernel's limit for an element of a per-CPU array.
 const _: () = assert!(size_of::<Scratch>() <= 32 * 1024);
 
-const BPF_F_NO_PREALLOC: u32 = 1;
 const BPF_F_MMAPABLE: u32 = 1 << 10;
 
 /// Adds to a counter.

@@ -1,8 +1,10 @@
 //! Reading kernel memory by resolved offsets.
 
 use aya_ebpf::helpers::generated::{
-    bpf_probe_read, bpf_probe_read_kernel, bpf_probe_read_user, bpf_skc_to_tcp_sock,
+    bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read, bpf_probe_read_kernel,
+    bpf_probe_read_user, bpf_skc_to_tcp_sock,
 };
+use remora_abi::offsets::MISSING;
 
 use crate::globals::offset;
 
@@ -63,6 +65,88 @@ pub const STREAM: u16 = 1;
 /// `SOCK_DGRAM`
 pub const DATAGRAM: u16 = 2;
 
+/// The socket behind a descriptor of the current process, if it is one.
+#[inline(always)]
+pub fn socket(descriptor: u64) -> Option<Sock<false>> {
+    // SAFETY: a helper without preconditions.
+    let task = unsafe { bpf_get_current_task() };
+    let files: u64 = read(at(task, offset!(task_files)));
+    let table: u64 = read(at(files, offset!(files_table)));
+    let (size, array) = if offset!(table_files) == offset!(table_size) + 8 {
+        // They stand side by side.
+        let [size, array]: [u64; 2] = read(at(table, offset!(table_size)));
+        (size as u32, array)
+    } else {
+        (read(at(table, offset!(table_size))), read(at(table, offset!(table_files))))
+    };
+    let descriptor = descriptor as u32;
+    if descriptor >= size {
+        return None;
+    }
+    let file: u64 = read(array + descriptor as u64 * 8);
+    let inode: u64 = read(at(file, offset!(file_inode)));
+    let mode: u16 = read(at(inode, offset!(inode_mode)));
+    // S_ISSOCK
+    if mode & 0o170_000 != 0o140_000 {
+        return None;
+    }
+    let socket: u64 = read(at(file, offset!(file_private)));
+    let sock: u64 = read(at(socket, offset!(socket_sock)));
+    if sock == 0 { None } else { Some(Sock(sock)) }
+}
+
+/// `PF_IO_WORKER` (include/linux/sched.h)
+const IO_WORKER: u32 = 0x0000_0010;
+/// `PF_KTHREAD`
+const KERNEL_THREAD: u32 = 0x0020_0000;
+
+/// Whose bytes a task moves.
+pub enum Mover {
+    /// Its process's.
+    Itself,
+    /// Those of a process whose memory this thread of the kernel has borrowed: io_uring's workers before Linux 5.12, which made
+    /// them threads of the process.
+    Borrower(u32),
+    /// The kernel's own (NFS, Ceph, a splice between sockets).
+    Kernel,
+}
+
+impl Mover {
+    /// Whose bytes the task at that address moves.
+    #[inline(always)]
+    pub fn of(task: u64) -> Self {
+        let flags: u32 = read(at(task, offset!(task_flags)));
+        if flags & KERNEL_THREAD == 0 {
+            return Mover::Itself;
+        }
+        let memory: u64 = read(at(task, offset!(task_memory)));
+        if memory == 0 || offset!(memory_owner) == MISSING {
+            return Mover::Kernel;
+        }
+        let owner: u64 = read(at(memory, offset!(memory_owner)));
+        match read(at(owner, offset!(task_process))) {
+            0 => Mover::Kernel,
+            process => Mover::Borrower(process),
+        }
+    }
+}
+
+/// Whether io_uring may be what moves bytes on the socket just now, and not the system call that the thread is in, though that
+/// has `descriptor` for its first argument: the workers have registers of the call that made them, and what a thread has in
+/// its ring is also finished on its way back from any other call. Since Linux 5.12, which made the workers threads of the process.
+#[inline(always)]
+pub fn by_ring<const TYPED: bool>(sock: Sock<TYPED>, descriptor: u64) -> bool {
+    if offset!(task_ring) == MISSING {
+        return false;
+    }
+    // SAFETY: a helper without preconditions.
+    let task = unsafe { bpf_get_current_task_btf() } as u64;
+    if load::<u32>(at(task, offset!(task_flags))) & IO_WORKER != 0 {
+        return true;
+    }
+    load::<u64>(at(task, offset!(task_ring))) != 0 && socket(descriptor).is_none_or(|other| other.0 != sock.0)
+}
+
 /// A `struct sock`. `TYPED` says that the verifier knows it as that (an argument of a BTF tracepoint): its fields are then
 /// loaded like any memory, a fault gives zeros, and no helper is called.
 #[derive(Clone, Copy)]
@@ -77,13 +161,13 @@ impl<const TYPED: bool> Sock<TYPED> {
 
     /// A field of `struct tcp_sock`.
     #[inline(always)]
-    fn tcp(self, offset: u32) -> u32 {
+    fn tcp<T: Copy + Default>(self, offset: u32) -> T {
         if !TYPED {
             return read(at(self.0, offset));
         }
         // SAFETY: the verifier knows that it is a socket; what is none of TCP's gives null.
         let tcp = unsafe { bpf_skc_to_tcp_sock(self.0 as *mut _) };
-        if tcp.is_null() { 0 } else { load(at(tcp as u64, offset)) }
+        if tcp.is_null() { T::default() } else { load(at(tcp as u64, offset)) }
     }
 
     /// `AF_INET` and so on; and remote port in network order (low half) and local port in host order (high half), 0 on a
@@ -147,6 +231,13 @@ impl<const TYPED: bool> Sock<TYPED> {
         self.tcp(offset!(tcp_written))
     }
 
+    /// Whether a protocol lies between the process and TCP (an "upper layer protocol": kernel TLS), so that what a call moves
+    /// is not what TCP carries.
+    #[inline(always)]
+    pub fn layered(self) -> bool {
+        self.tcp::<u64>(offset!(tcp_layer)) != 0
+    }
+
     /// `sk_err`
     #[inline(always)]
     pub fn error(self) -> u32 {
@@ -156,7 +247,7 @@ impl<const TYPED: bool> Sock<TYPED> {
     /// The smoothed round trip time, microseconds. (The kernel keeps eight times that.)
     #[inline(always)]
     pub fn round_trip(self) -> u32 {
-        self.tcp(offset!(tcp_round_trip)) >> 3
+        self.tcp::<u32>(offset!(tcp_round_trip)) >> 3
     }
 
     /// Segments that TCP sent again.

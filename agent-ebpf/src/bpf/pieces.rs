@@ -5,7 +5,8 @@ use crate::registers::Call;
 
 /// `MSG_PEEK`: the bytes stay in the socket.
 pub const MSG_PEEK: u64 = 2;
-/// `MSG_ERRQUEUE`: what is read is a datagram that was sent, and why it did not arrive.
+/// `MSG_ERRQUEUE`: what is read is a datagram that was sent, and why it did not arrive; on TCP, which sends are complete
+/// (`MSG_ZEROCOPY`), or a time stamp.
 pub const MSG_ERRQUEUE: u64 = 0x2000;
 /// `MSG_TRUNC`: on TCP, the bytes are thrown away instead of copied.
 pub const MSG_TRUNC: u64 = 0x20;
@@ -36,11 +37,13 @@ pub mod number {
     pub const READV: i64 = 19;
     pub const WRITEV: i64 = 20;
     pub const SENDFILE: i64 = 40;
+    pub const ACCEPT: i64 = 43;
     pub const SENDTO: i64 = 44;
     pub const RECVFROM: i64 = 45;
     pub const SENDMSG: i64 = 46;
     pub const RECVMSG: i64 = 47;
     pub const SPLICE: i64 = 275;
+    pub const ACCEPT4: i64 = 288;
     pub const RECVMMSG: i64 = 299;
     pub const SENDMMSG: i64 = 307;
     pub const PREADV2: i64 = 327;
@@ -56,10 +59,12 @@ pub mod number {
     pub const WRITEV: i64 = 66;
     pub const SENDFILE: i64 = 71;
     pub const SPLICE: i64 = 76;
+    pub const ACCEPT: i64 = 202;
     pub const SENDTO: i64 = 206;
     pub const RECVFROM: i64 = 207;
     pub const SENDMSG: i64 = 211;
     pub const RECVMSG: i64 = 212;
+    pub const ACCEPT4: i64 = 242;
     pub const RECVMMSG: i64 = 243;
     pub const SENDMMSG: i64 = 269;
     pub const PREADV2: i64 = 286;
@@ -78,9 +83,14 @@ impl Pieces {
             number::READ | number::WRITE => {
                 Self { vector: 0, count: 0, buffer: call.second, length: call.third, name: 0, skip: 0 }
             }
-            number::SENDTO | number::RECVFROM => {
-                Self { vector: 0, count: 0, buffer: call.second, length: call.third, name: call.fifth, skip: 0 }
-            }
+            number::SENDTO | number::RECVFROM => Self {
+                vector: 0,
+                count: 0,
+                buffer: call.second,
+                length: call.third,
+                name: call.fifth,
+                skip: 0,
+            },
             number::READV | number::WRITEV | number::PREADV2 | number::PWRITEV2 => {
                 Self { vector: call.second, count: call.third, buffer: 0, length: 0, name: 0, skip: 0 }
             }

@@ -127,21 +127,45 @@ fn control(id: u64) -> Control {
     Control { connection: 0, read_quiet_until: 0, write_quiet_until: 0, mode: MODE_UNKNOWN, budget: 0 }
 }
 
-/// Places the bytes that moved in their stream: sets the segment's position, sequence and perhaps [`AMBIGUOUS`].
+/// Places the bytes that moved in their stream: sets the segment's position, sequence, perhaps [`AMBIGUOUS`], and where a
+/// layer above TCP changes the bytes, their number. False if nothing moved that can be told.
 #[inline(always)]
-fn place<const TYPED: bool>(scratch: &mut Scratch, stream: &mut Stream, sock: Sock<TYPED>, tcp: bool) {
-    let bytes = scratch.segment.length;
+fn place<const TYPED: bool>(
+    scratch: &mut Scratch,
+    stream: &mut Stream,
+    sock: Sock<TYPED>,
+    tcp: bool,
+) -> bool {
+    let mut bytes = scratch.segment.length;
     if !tcp {
         scratch.segment.position = stream.position;
         stream.position += bytes as u64;
-        return;
+        return true;
     }
     let reading = scratch.segment.direction == READ;
     let sequence = (if reading { sock.copied() } else { sock.written() }).wrapping_sub(scratch.behind);
     let mut moved = sequence.wrapping_sub(stream.sequence);
-    if reading && moved == bytes.wrapping_add(1) && peer_closed(sock.state()) {
-        // The FIN takes a sequence number of its own and is consumed together with the last bytes.
-        moved = bytes;
+    if moved != bytes {
+        if reading
+            && moved != 0
+            && scratch.behind == 0
+            && peer_closed(sock.state())
+            && sequence == sock.received()
+        {
+            // The FIN takes a sequence number of its own and is consumed together with the last bytes.
+            moved -= 1;
+        }
+        if bytes != 0 && sock.layered() {
+            // The call's result is the length of the plain text, which must not be put where TCP carries the records of it.
+            // (At a call that makes or needs no new record nothing moves.)
+            if moved == 0 {
+                stream.sequence = sequence;
+                return false;
+            }
+            bytes = moved;
+            scratch.segment.length = moved;
+            scratch.segment.flags |= UNREACHABLE;
+        }
     }
     scratch.segment.sequence = sequence;
     // In a mode in which the rest of a run is not told, any number may have passed.
@@ -155,6 +179,7 @@ fn place<const TYPED: bool>(scratch: &mut Scratch, stream: &mut Stream, sock: So
         scratch.segment.position = stream.position;
         scratch.segment.flags |= AMBIGUOUS;
     }
+    true
 }
 
 /// Whether the peer's FIN has arrived: TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK or CLOSING (include/net/tcp_states.h).
@@ -264,8 +289,7 @@ fn observe<const TYPED: bool>(
 ) -> bool {
     // SAFETY: helpers without preconditions.
     let (now, who) = unsafe { (bpf_ktime_get_ns(), bpf_get_current_pid_tgid()) };
-    let borrowed = scratch.borrowed != 0 && connection.process != 0;
-    let process = if borrowed { connection.process } else { (who >> 32) as u32 };
+    let process = if scratch.borrowed != 0 { scratch.borrowed } else { (who >> 32) as u32 };
     let generation = GENERATION.get(0).copied().unwrap_or(0);
     if connection.process != process || connection.generation != generation {
         let mut goid_offset = 0;
@@ -315,6 +339,9 @@ fn observe<const TYPED: bool>(
             return false;
         }
     }
+    if tcp {
+        connection::sample(sock, connection, now);
+    }
     let scratch = scratch.again();
     scratch.control = control(connection.id);
     moved_bytes(bytes);
@@ -327,7 +354,9 @@ fn observe<const TYPED: bool>(
     } else {
         (&mut connection.write, &connection.read, scratch.control.write_quiet_until)
     };
-    place(scratch, stream, sock, tcp);
+    if !place(scratch, stream, sock, tcp) {
+        return false;
+    }
     let scratch = scratch.again();
     if last == NO_DIRECTION || last & 1 != direction {
         scratch.segment.flags |= RUN_START;
@@ -363,12 +392,12 @@ fn observe<const TYPED: bool>(
         scratch.segment.flags |= END_OF_STREAM;
     } else if scratch.segment.flags & AMBIGUOUS != 0 {
         count(Counter::Ambiguous, 1);
-    } else if scratch.segment.position + bytes as u64 <= quiet_until {
-        count(Counter::OverBudget, bytes as u64);
+    } else if scratch.segment.position + scratch.segment.length as u64 <= quiet_until {
+        count(Counter::OverBudget, scratch.segment.length as u64);
         return false;
     } else if scratch.control.mode == MODE_TURNS {
         scratch.cursor.budget = 0;
-    } else if !scratch.pieces.reachable() {
+    } else if !scratch.pieces.reachable() || scratch.segment.flags & UNREACHABLE != 0 {
         count(Counter::Unreachable, 1);
         scratch.segment.flags |= UNREACHABLE;
     } else {

@@ -17,7 +17,14 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let Arguments { tier } = Arguments::parse();
-    let settings = Settings { tier, ring_bytes: 4096, max_connections: 1024, namespace: None, floor: true };
+    let settings = Settings {
+        tier,
+        ring_bytes: 4096,
+        max_connections: 1024,
+        namespace: None,
+        sample_interval_ms: u64::MAX,
+        floor: true,
+    };
     match attach(&settings) {
         Ok(probes) => {
             eprintln!("ready tier={} hooks={}", probes.tier, probes.attached.len());

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use remora_abi::Plain;
 use remora_abi::maps::{Control, MODE_OFF};
-use remora_abi::record::{DATAGRAM_OWN, Datagram, Header, Open};
+use remora_abi::record::{DATAGRAM_OWN, Datagram, Failed, Header, Open};
 
 use super::file::{FileError, Writer};
 use super::golang::GoProcesses;
@@ -115,6 +115,9 @@ impl Dispatcher {
                 if self.live.as_ref().is_some_and(|live| !live.covers(datagram.header.time)) => {}
             Record::Datagram(datagram, _) => self.datagram(&datagram, bytes),
             Record::Close(close) => self.hand_over(close.connection, bytes),
+            Record::Sample(sample) => self.hand_over(sample.connection, bytes),
+            Record::Reset(reset) => self.hand_over(reset.connection, bytes),
+            Record::Failed(failed) => self.failed(&failed, bytes),
             Record::Open(open) => self.open(open, bytes),
             Record::Exec(exec, arguments, environment) => {
                 let facts = ProcessFacts::from_exec(&exec, arguments, environment);
@@ -165,6 +168,20 @@ impl Dispatcher {
             }
         }
         self.hand_over(open.connection, bytes);
+    }
+
+    fn failed(&mut self, failed: &Failed, bytes: &[u8]) {
+        if let Some(live) = &mut self.live {
+            // Begun while hooks came or went: it may have been accepted unseen.
+            if !live.covers(failed.began) {
+                return;
+            }
+            if let Some(facts) = self.store.learn(Path::new(PROC), failed.process) {
+                live.go.look(failed.process);
+                self.write_facts(USER_FACTS, failed.header.time, &facts);
+            }
+        }
+        self.hand_over(failed.connection, bytes);
     }
 
     fn datagram(&mut self, datagram: &Datagram, bytes: &[u8]) {

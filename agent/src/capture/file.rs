@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::Host;
 
-const MAGIC: [u8; 8] = *b"REMORA\0\x02";
+const MAGIC: [u8; 8] = *b"REMORA\0\x03";
 /// The most bytes of a frame's body; a writer starts the next one well before.
 const MAX_FRAME: usize = 16 << 20;
 /// A frame is written once it has this many bytes.

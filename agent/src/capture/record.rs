@@ -2,8 +2,8 @@
 
 use remora_abi::Plain;
 use remora_abi::record::{
-    CLOSE, Close, DATAGRAM, Datagram, EXEC, EXIT, Exec, Exit, FORK, Fork, Header, OPEN, Open, SEGMENT,
-    Segment, USER,
+    CLOSE, Close, DATAGRAM, Datagram, EXEC, EXIT, Exec, Exit, FAILED, FORK, Failed, Fork, Header, OPEN, Open,
+    RESET, Reset, SAMPLE, SEGMENT, Sample, Segment, USER,
 };
 
 /// [`Header::kind`]: [`ProcessFacts`](crate::identity::ProcessFacts) of an exec event follow as JSON.
@@ -22,6 +22,12 @@ pub enum Record<'a> {
     Open(&'a [u8]),
     /// A connection is over.
     Close(Close),
+    /// What TCP knows of a connection.
+    Sample(Sample),
+    /// A connection was broken off.
+    Reset(Reset),
+    /// A connection came to nothing.
+    Failed(Failed),
     /// A process runs a new program; argument and environment blocks follow.
     Exec(Exec, &'a [u8], &'a [u8]),
     /// A process was forked.
@@ -43,6 +49,9 @@ impl<'a> Record<'a> {
             DATAGRAM => Record::Datagram(Datagram::read(bytes)?, payload(size_of::<Datagram>())?),
             OPEN => Record::Open(bytes.get(..size_of::<Open>())?),
             CLOSE => Record::Close(Close::read(bytes)?),
+            SAMPLE => Record::Sample(Sample::read(bytes)?),
+            RESET => Record::Reset(Reset::read(bytes)?),
+            FAILED => Record::Failed(Failed::read(bytes)?),
             EXEC => {
                 let exec = Exec::read(bytes)?;
                 let payload = payload(size_of::<Exec>())?;
@@ -66,6 +75,9 @@ impl<'a> Record<'a> {
             DATAGRAM => size_of::<Datagram>(),
             OPEN => size_of::<Open>(),
             CLOSE => size_of::<Close>(),
+            SAMPLE => size_of::<Sample>(),
+            RESET => size_of::<Reset>(),
+            FAILED => size_of::<Failed>(),
             EXEC => size_of::<Exec>(),
             FORK => size_of::<Fork>(),
             EXIT => size_of::<Exit>(),

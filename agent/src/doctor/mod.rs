@@ -49,7 +49,7 @@ pub fn examine() -> Report {
         tier,
         host: vec![kernel(), types(), privileges(), lockdown()],
         tiers: tiers.into_iter().map(|(_, finding)| finding).collect(),
-        processes: processes::survey(Path::new("/proc")),
+        processes: processes::survey(Path::new("/proc"), tier),
     }
 }
 
@@ -64,11 +64,13 @@ fn try_tier(tier: Tier) -> Finding {
         ring_bytes: 256 * 1024,
         max_connections: 1024,
         namespace: None,
+        sample_interval_ms: u64::MAX,
         floor: false,
     };
     let what = format!("tier {tier}");
     match probes::attach(&settings) {
         Ok(probes) => {
+            tracing::debug!(programs = ?probes.programs(), "{what}");
             let largest = probes.programs().into_iter().filter_map(|(_, verified)| verified).max();
             let size =
                 largest.map_or(String::new(), |n| format!(", largest program {n} verified instructions"));

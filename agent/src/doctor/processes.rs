@@ -17,6 +17,7 @@ use std::{
 use remora_symbolizer::{Binary, Error, Runtime, go, inspect, maps, runtime_of_mappings, tls};
 use serde::Serialize;
 
+use crate::probes::Tier;
 pub use sockets::Sockets;
 
 /// Processes reported.
@@ -47,6 +48,8 @@ pub struct ProcessReport {
     pub plain: Verdict,
     /// Which goroutine reads and writes; Go programs only.
     pub goroutines: Option<Verdict>,
+    /// What it moves through io_uring; only of processes that have a ring.
+    pub io_uring: Option<Verdict>,
     /// TLS libraries it has, whose traffic is not captured.
     pub encrypted: Vec<Encrypted>,
     /// What else a user should know.
@@ -75,10 +78,10 @@ pub struct Encrypted {
     pub why: String,
 }
 
-/// Looks at all processes with sockets below a `/proc`; by process id.
+/// Looks at all processes with sockets below a `/proc`; by process id. `tier` is the one that would be used.
 ///
 /// Processes that end meanwhile, and those whose descriptors may not be read, are left out.
-pub fn survey(proc_root: &Path) -> Vec<ProcessReport> {
+pub fn survey(proc_root: &Path, tier: Option<Tier>) -> Vec<ProcessReport> {
     let mut pids: Vec<u32> = fs::read_dir(proc_root)
         .map(|entries| entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect())
         .unwrap_or_default();
@@ -93,12 +96,18 @@ pub fn survey(proc_root: &Path) -> Vec<ProcessReport> {
     pids.iter()
         .filter_map(|pid| {
             let sockets = table.of(&process(pid)).filter(|s| !s.is_empty())?;
-            Some(report(*pid, &process(pid), sockets, &mut executables))
+            Some(report(*pid, &process(pid), sockets, tier, &mut executables))
         })
         .collect()
 }
 
-fn report(pid: u32, process: &Path, sockets: Sockets, executables: &mut Executables) -> ProcessReport {
+fn report(
+    pid: u32,
+    process: &Path,
+    sockets: Sockets,
+    tier: Option<Tier>,
+    executables: &mut Executables,
+) -> ProcessReport {
     let link = fs::read_link(process.join("exe")).ok().map(|path| path.to_string_lossy().into_owned());
     let mappings = maps::parse(&read(&process.join("maps")));
     let known = executables.of(&process.join("exe"));
@@ -113,9 +122,6 @@ fn report(pid: u32, process: &Path, sockets: Sockets, executables: &mut Executab
         Some(Ok(_)) => {}
         Some(Err(error)) => notes.push(format!("its executable is not understood: {error}")),
         None => notes.push("its executable cannot be read".to_owned()),
-    }
-    if sockets.io_uring > 0 {
-        notes.push("it uses io_uring: bytes that move through the ring are counted, not read".to_owned());
     }
     if sockets.truncated {
         notes.push("it has more file descriptors than were looked at".to_owned());
@@ -135,6 +141,7 @@ fn report(pid: u32, process: &Path, sockets: Sockets, executables: &mut Executab
         name: name(process, link.as_deref(), runtime.as_ref()),
         plain: plain(binary),
         goroutines: known.as_ref().and_then(|e| e.goroutines.clone()),
+        io_uring: tier.filter(|_| sockets.io_uring > 0).map(io_uring),
         encrypted: encrypted(&mappings, known.as_deref()),
         executable: link,
         runtime: runtime.map(|r| r.to_string()),
@@ -154,6 +161,17 @@ fn plain(binary: Option<&Binary>) -> Verdict {
         captured: true,
         why: "read in the kernel, where the process reads and writes its sockets".to_owned(),
     }
+}
+
+fn io_uring(tier: Tier) -> Verdict {
+    if tier.reads_io_uring() {
+        return Verdict { captured: true, why: format!("the tier {tier} has its hooks below io_uring") };
+    }
+    let why = format!(
+        "its io_uring traffic is not covered: needs kprobes or fentry; the tier {tier} counts such connections and \
+         their bytes"
+    );
+    Verdict { captured: false, why }
 }
 
 fn encrypted(mappings: &[maps::Mapping], executable: Option<&Executable>) -> Vec<Encrypted> {

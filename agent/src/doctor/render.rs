@@ -51,6 +51,7 @@ fn table(head: &[&str]) -> Table {
 fn row(process: &ProcessReport) -> [String; 6] {
     let verdict = |captured: bool, why: &str| if captured { "yes".to_owned() } else { format!("no: {why}") };
     let encrypted = process.encrypted.iter().map(|library| format!("{}: {}", library.library, library.why));
+    let ring = process.io_uring.iter().map(|ring| format!("io_uring: {}", ring.why));
     [
         process.pid.to_string(),
         process.name.clone(),
@@ -63,6 +64,6 @@ fn row(process: &ProcessReport) -> [String; 6] {
                 format!("no: {}", goroutines.why)
             }
         }),
-        encrypted.chain(process.notes.iter().cloned()).collect::<Vec<_>>().join("\n"),
+        ring.chain(encrypted).chain(process.notes.iter().cloned()).collect::<Vec<_>>().join("\n"),
     ]
 }

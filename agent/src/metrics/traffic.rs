@@ -1,14 +1,18 @@
 //! Metrics of connections themselves, whatever they speak: who is connected with whom, how many bytes pass, how long it
-//! lasts. Of every connection, also of those whose protocol is not known or that are encrypted.
+//! lasts, what TCP knows of it, and what came to nothing. Of every connection, also of those whose protocol is not known or
+//! that are encrypted.
 //!
 //! The conventions' `process.network.io` means all that a process moves; what is counted here is the payload of the
 //! connections that are followed, by peer. So the name is one of our own, and the attributes are the conventions'.
 
 use std::borrow::Cow;
+use std::sync::Arc;
+
+use remora_exporters::Resource;
 
 use super::{Lost, Observation, Readings};
 use crate::protocol::{Attribute, End, Endpoint, Instrument, Outcome, Reading, Role, Value};
-use crate::stream::{Facts, Traffic};
+use crate::stream::{Facts, Failure, Traffic};
 
 /// Attributes that name an edge. The peer's port is not among them unless the peer is the server: it is another one for
 /// each connection.
@@ -47,6 +51,8 @@ const EDGE_AND_ERROR: &[&str] = &[
 const BYTES: &str = "remora.bytes";
 /// Segments that were sent again, likewise.
 const RETRANSMITTED: &str = "remora.retransmits";
+/// Resets of one direction, likewise.
+const BROKEN_OFF: &str = "remora.resets";
 /// A duration in seconds, likewise.
 const SECONDS: &str = "remora.seconds";
 
@@ -80,7 +86,8 @@ static DURATION: Instrument = Instrument {
 static ROUND_TRIP: Instrument = Instrument {
     name: "remora.network.round_trip.time",
     unit: "s",
-    description: "The kernel's smoothed estimate of the round-trip time, at a connection's end.",
+    description: "The kernel's smoothed estimate of the round-trip time: one reading an interval of a connection on which \
+                  bytes pass, and one at its end.",
     role: None,
     reading: Reading::Attribute(SECONDS),
     keys: EDGE,
@@ -89,55 +96,169 @@ static ROUND_TRIP: Instrument = Instrument {
 static RETRANSMITS: Instrument = Instrument {
     name: "remora.network.retransmits",
     unit: "{segment}",
-    description: "Segments that TCP sent again, told at a connection's end.",
+    description: "Segments that TCP sent again.",
     role: None,
     reading: Reading::Sum(RETRANSMITTED),
+    keys: EDGE,
+};
+
+static RESETS: Instrument = Instrument {
+    name: "remora.network.resets",
+    unit: "{reset}",
+    description: "Connections that one of their ends broke off (RST).",
+    role: None,
+    reading: Reading::Sum(BROKEN_OFF),
+    keys: EDGE_AND_DIRECTION,
+};
+
+static CONNECT_DURATION: Instrument = Instrument {
+    name: "remora.network.connect.duration",
+    unit: "s",
+    description: "Time from a process's wish for a connection until it was established, or failed.",
+    role: Some(Role::Client),
+    reading: Reading::Attribute(SECONDS),
+    keys: EDGE_AND_ERROR,
+};
+
+static CONNECT_FAILURES: Instrument = Instrument {
+    name: "remora.network.connect.failures",
+    unit: "{connection}",
+    description: "Connections that a process asked for and that were not established.",
+    role: Some(Role::Client),
+    reading: Reading::One,
+    keys: EDGE_AND_ERROR,
+};
+
+static ACCEPT_DURATION: Instrument = Instrument {
+    name: "remora.network.accept.duration",
+    unit: "s",
+    description: "Time from a connection's establishment until a process accepted it: its wait in the accept queue.",
+    role: Some(Role::Server),
+    reading: Reading::Attribute(SECONDS),
+    keys: EDGE,
+};
+
+static ACCEPT_FAILURES: Instrument = Instrument {
+    name: "remora.network.accept.failures",
+    unit: "{connection}",
+    description: "Connections that were established and that no process had accepted when the listener was closed.",
+    role: Some(Role::Server),
+    reading: Reading::One,
     keys: EDGE,
 };
 
 /// Reads what passed on a connection since the last time.
 pub fn record(
     readings: &mut Readings,
-    resource: &std::sync::Arc<remora_exporters::Resource>,
+    resource: &Arc<Resource>,
     connection: &Facts,
     traffic: &Traffic,
 ) -> Lost {
-    let mut lost = Lost::default();
-    let role = connection.role.unwrap_or(Role::Client);
-    let mut attributes = edge(connection);
-    let many = attributes.len();
-    let mut observe = |instrument: &'static Instrument, attributes: &[Attribute]| {
-        let observation =
-            Observation { instruments: &[instrument], role, attributes, duration: None, span: None };
-        let more = readings.record(resource, &observation, traffic.since);
-        lost.overflowed += more.overflowed;
-        lost.dropped += more.dropped;
-    };
-    if traffic.opened {
-        observe(&CONNECTIONS, &attributes);
+    let mut observer = Observer::new(readings, resource, connection, traffic.since);
+    if let Some(opened) = traffic.opened {
+        observer.observe(&CONNECTIONS, []);
+        observer.seconds(&CONNECT_DURATION, opened.connecting, None);
+        observer.seconds(&ACCEPT_DURATION, opened.waiting, None);
     }
-    for (direction, bytes) in [("receive", traffic.read), ("transmit", traffic.written)] {
-        attributes.truncate(many);
-        attributes.push(("network.io.direction", Value::Text(Cow::Borrowed(direction))));
-        attributes.push((BYTES, Value::Integer(i64::try_from(bytes).unwrap_or(i64::MAX))));
-        observe(&IO, &attributes);
+    for (direction, bytes, resets) in [
+        ("receive", traffic.read, traffic.resets_received),
+        ("transmit", traffic.written, traffic.resets_sent),
+    ] {
+        let direction = ("network.io.direction", Value::Text(Cow::Borrowed(direction)));
+        let bytes = Value::Integer(i64::try_from(bytes).unwrap_or(i64::MAX));
+        observer.observe(&IO, [direction.clone(), (BYTES, bytes)]);
+        observer.observe(&RESETS, [direction, (BROKEN_OFF, Value::Integer(resets.into()))]);
     }
+    let round_trip = (traffic.round_trip > 0).then_some(u64::from(traffic.round_trip) * 1000);
+    observer.seconds(&ROUND_TRIP, round_trip, None);
+    observer.observe(&RETRANSMITS, [(RETRANSMITTED, Value::Integer(traffic.retransmits.into()))]);
     if let Some(ended) = &traffic.ended {
-        let round_trip = (ended.round_trip > 0).then_some(u64::from(ended.round_trip) * 1000);
-        for (instrument, nanoseconds) in [(&DURATION, traffic.lasted()), (&ROUND_TRIP, round_trip)] {
-            let Some(nanoseconds) = nanoseconds else { continue };
-            attributes.truncate(many);
-            if let Some(error) = error_type(ended.cause) {
-                attributes.push(("error.type", Value::Text(Cow::Borrowed(error))));
-            }
-            attributes.push((SECONDS, Value::Float(nanoseconds as f64 / 1e9)));
-            observe(instrument, &attributes);
-        }
-        attributes.truncate(many);
-        attributes.push((RETRANSMITTED, Value::Integer(ended.retransmits.into())));
-        observe(&RETRANSMITS, &attributes);
+        observer.seconds(&DURATION, traffic.lasted(), error_type(ended.cause));
     }
-    lost
+    observer.lost
+}
+
+/// Reads that a connection came to nothing.
+pub fn failed(
+    readings: &mut Readings,
+    resource: &Arc<Resource>,
+    connection: &Facts,
+    failure: &Failure,
+) -> Lost {
+    let mut observer = Observer::new(readings, resource, connection, failure.began);
+    if connection.role == Some(Role::Server) {
+        observer.observe(&ACCEPT_FAILURES, []);
+    } else {
+        let error = connect_error(failure.error);
+        observer.observe(&CONNECT_FAILURES, [("error.type", Value::Text(Cow::Borrowed(error)))]);
+        observer.seconds(&CONNECT_DURATION, Some(failure.lasted), Some(error));
+    }
+    observer.lost
+}
+
+/// Reads one connection with one instrument after the other.
+struct Observer<'a> {
+    readings: &'a mut Readings,
+    resource: &'a Arc<Resource>,
+    role: Role,
+    since: u64,
+    /// The connection's attributes, behind which those of one reading are put.
+    attributes: Vec<Attribute>,
+    lost: Lost,
+}
+
+impl<'a> Observer<'a> {
+    fn new(readings: &'a mut Readings, resource: &'a Arc<Resource>, connection: &Facts, since: u64) -> Self {
+        let role = connection.role.unwrap_or(Role::Client);
+        Self { readings, resource, role, since, attributes: edge(connection), lost: Lost::default() }
+    }
+
+    fn observe(&mut self, instrument: &'static Instrument, more: impl IntoIterator<Item = Attribute>) {
+        let many = self.attributes.len();
+        self.attributes.extend(more);
+        let observation = Observation {
+            instruments: &[instrument],
+            role: self.role,
+            attributes: &self.attributes,
+            duration: None,
+            span: None,
+        };
+        let lost = self.readings.record(self.resource, &observation, self.since);
+        self.lost.overflowed += lost.overflowed;
+        self.lost.dropped += lost.dropped;
+        self.attributes.truncate(many);
+    }
+
+    /// A duration, if there is one.
+    fn seconds(
+        &mut self,
+        instrument: &'static Instrument,
+        nanoseconds: Option<u64>,
+        error: Option<&'static str>,
+    ) {
+        let Some(nanoseconds) = nanoseconds else { return };
+        let error = error.map(|error| ("error.type", Value::Text(Cow::Borrowed(error))));
+        let seconds = (SECONDS, Value::Float(nanoseconds as f64 / 1e9));
+        self.observe(instrument, error.into_iter().chain([seconds]));
+    }
+}
+
+/// `error.type` of a connection that was not established, by the kernel's error (errno.h; the numbers are those of x86-64
+/// and arm64).
+fn connect_error(error: u32) -> &'static str {
+    match i32::try_from(error).unwrap_or(-1) {
+        0 => "cancelled",
+        libc::ECONNREFUSED => "connection_refused",
+        libc::ECONNRESET => "connection_reset",
+        libc::ECONNABORTED => "connection_aborted",
+        libc::ETIMEDOUT => "timeout",
+        libc::EHOSTUNREACH => "host_unreachable",
+        libc::ENETUNREACH => "network_unreachable",
+        libc::EADDRNOTAVAIL => "address_not_available",
+        libc::EACCES | libc::EPERM => "permission_denied",
+        // The conventions' word for what has no name.
+        _ => "_OTHER",
+    }
 }
 
 /// `error.type` of a connection that ended so; an orderly end is none.

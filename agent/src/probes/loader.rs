@@ -6,9 +6,9 @@ use aya::maps::{Array, HashMap, Map, MapData, ProgramArray, RingBuf};
 use aya::programs::{CgroupAttachMode, CgroupSockAddr, Program, ProgramError, ProgramFd};
 use aya::{Btf, Ebpf, EbpfLoader};
 use remora_abi::Plain;
-use remora_abi::offsets::{MISSING, Settings as Globals};
+use remora_abi::offsets::{MISSING, Settings as Globals, ticks};
 
-use super::tier::{COMMON, Choice, FUNCTIONS, FUNCTIONS_NEED, Tier};
+use super::tier::{COMMON, Choice, FUNCTIONS, FUNCTIONS_NEED, OBSOLETE, Tier};
 use super::{Controls, KernelCounters, KernelTypes, ProbeError, btf};
 
 /// The programs, as `build.rs` built them.
@@ -27,6 +27,8 @@ pub struct Settings {
     pub max_connections: u32,
     /// Look only at connections in this network namespace.
     pub namespace: Option<PathBuf>,
+    /// While bytes move on a connection, what TCP knows of it is told once in so many milliseconds.
+    pub sample_interval_ms: u64,
     /// Attach empty programs instead: what any agent on these hooks costs.
     pub floor: bool,
 }
@@ -124,11 +126,11 @@ fn attach_tier(
         wake_bytes: (ring_bytes / 16).min(256 * 1024),
         only_namespace: namespace,
         processor_bits: processor_bits(),
+        sample_ticks: sample_ticks(settings.sample_interval_ms),
         stack_bytes: stack_bytes(),
         iterator_vector: types.iterator.vector,
         iterator_buffer: types.iterator.buffer,
         iterator_mask: types.iterator.mask,
-        reserved: [0; 2],
     };
     if tier.hooks_functions() {
         knows_functions(types).map_err(Refusal::Tier)?;
@@ -163,7 +165,11 @@ fn attach_tier(
         load(&mut ebpf, hook, place(hook), &kernel_types).map_err(refuse)?;
     }
     let mut optional = Vec::new();
+    let has = |function: &str| types.functions.iter().any(|(name, _)| *name == function);
     for hook in tier.optional_hooks() {
+        if OBSOLETE.contains(&place(hook)) && !has(place(hook)) {
+            continue;
+        }
         match load(&mut ebpf, hook, place(hook), &kernel_types) {
             Ok(()) => optional.push(hook),
             Err(error) => without.push(error.reason()),
@@ -263,9 +269,8 @@ fn knows_functions(types: &KernelTypes) -> Result<(), String> {
             _ => {}
         }
     }
-    let needed = |field: &&String| {
-        FUNCTIONS_NEED.iter().any(|structure| field.split('.').next() == Some(structure))
-    };
+    let needed =
+        |field: &&String| FUNCTIONS_NEED.iter().any(|structure| field.split('.').next() == Some(structure));
     match types.missing.iter().find(needed) {
         Some(field) => Err(format!("the kernel's types have no field {field}")),
         None if types.iterator.vector == MISSING => {
@@ -325,7 +330,7 @@ fn load_tail_calls(
     let mut table: ProgramArray<MapData> =
         ebpf.take_map("CALLS").and_then(|map| map.try_into().ok()).ok_or_else(broken)?;
     for &(name, index) in tier.tail_calls() {
-        load(ebpf, name, "sys_exit", types)?;
+        load(ebpf, name, tier.tail_calls_at(), types)?;
         let descriptor: &ProgramFd = program(ebpf, name)?.fd().map_err(|error| hook_error(name, &error))?;
         table.set(index, descriptor, 0).map_err(|error| {
             HookError::Other(format!("`{name}` cannot be entered in the table of calls: {error}"))
@@ -438,6 +443,12 @@ impl Probes {
             })
             .collect()
     }
+}
+
+/// Milliseconds in the units of the programs.
+fn sample_ticks(milliseconds: u64) -> u32 {
+    // Their clock begins anew after 52 days; a year's interval must not be a short one.
+    ticks(milliseconds.min(1 << 31).saturating_mul(1_000_000)).max(1)
 }
 
 /// Before Linux 5.11 maps count against this limit.

@@ -58,6 +58,8 @@ impl Choice {
 pub const COMMON: &[&str] = &[
     "inet_sock_set_state",
     "tcp_destroy_sock",
+    "tcp_receive_reset",
+    "tcp_send_reset",
     "sched_process_exec",
     "sched_process_fork",
     "sched_process_exit",
@@ -67,6 +69,7 @@ pub const COMMON: &[&str] = &[
 /// function that is meant.
 pub const FUNCTIONS: &[(&str, usize)] = &[
     ("release_sock", 1),
+    ("security_sock_graft", 2),
     ("skb_consume_udp", 3),
     ("tcp_sendmsg", 3),
     ("udp_sendmsg", 3),
@@ -75,8 +78,12 @@ pub const FUNCTIONS: &[(&str, usize)] = &[
     ("unix_stream_read_actor", 4),
     ("unix_stream_recvmsg", 4),
     ("unix_stream_sendmsg", 3),
+    ("unix_stream_sendpage", 5),
     ("unix_stream_splice_actor", 4),
 ];
+
+/// Functions of old kernels, without which newer ones move bytes by others that are hooked, too.
+pub const OBSOLETE: &[&str] = &["unix_stream_sendpage"];
 
 /// Structures of which every field that [`remora_abi::offsets::Offsets`] names is needed where functions are hooked.
 pub const FUNCTIONS_NEED: &[&str] = &["msghdr", "iov_iter", "unix_stream_read_state", "sk_buff"];
@@ -138,25 +145,42 @@ impl Tier {
         }
     }
 
-    /// Likewise, what the tier does without where the kernel has it not: IPv6 (it may be a module), splices of unix sockets.
+    /// Likewise, what the tier does without where the kernel has it not: the time at which a connection is accepted (kernels
+    /// built without security modules), IPv6 (it may be a module), splices of unix sockets (those to them have a function of
+    /// their own before Linux 6.5 only).
     #[must_use]
     pub fn optional_hooks(self) -> &'static [&'static str] {
         match self {
             Tier::Fentry => &[
+                "fentry_security_sock_graft",
                 "fentry_udpv6_sendmsg",
                 "fexit_udpv6_sendmsg",
                 "fentry_udpv6_recvmsg",
                 "fentry_unix_stream_splice_actor",
                 "fexit_unix_stream_splice_actor",
+                "fentry_unix_stream_sendpage",
+                "fexit_unix_stream_sendpage",
             ],
             Tier::Kprobe => &[
+                "kprobe_security_sock_graft",
                 "kprobe_udpv6_sendmsg",
                 "kretprobe_udpv6_sendmsg",
                 "kprobe_udpv6_recvmsg",
                 "kprobe_unix_stream_splice_actor",
                 "kretprobe_unix_stream_splice_actor",
+                "kprobe_unix_stream_sendpage",
+                "kretprobe_unix_stream_sendpage",
             ],
             Tier::SocketTracepoint | Tier::SyscallTracepoint => &[],
+        }
+    }
+
+    /// What the programs of [`Self::tail_calls`] are loaded for: the same as those that go on to them.
+    #[must_use]
+    pub fn tail_calls_at(self) -> &'static str {
+        match self {
+            Tier::Fentry | Tier::Kprobe => "release_sock",
+            Tier::SocketTracepoint | Tier::SyscallTracepoint => "sys_exit",
         }
     }
 
@@ -170,13 +194,22 @@ impl Tier {
     #[must_use]
     pub fn tail_calls(self) -> &'static [(&'static str, u32)] {
         match self {
-            Tier::Fentry | Tier::Kprobe | Tier::SocketTracepoint => &[],
+            Tier::Fentry => {
+                &[("fentry_release_sock_read", calls::READ), ("fentry_release_sock_write", calls::WRITE)]
+            }
+            Tier::Kprobe => {
+                &[("kprobe_release_sock_read", calls::READ), ("kprobe_release_sock_write", calls::WRITE)]
+            }
+            Tier::SocketTracepoint => &[],
             Tier::SyscallTracepoint => &[
                 ("sys_exit_read", calls::READ),
                 ("sys_exit_write", calls::WRITE),
                 ("sys_exit_splice", calls::SPLICE),
                 ("sys_exit_recvmmsg", calls::RECVMMSG),
                 ("sys_exit_sendmmsg", calls::SENDMMSG),
+                ("sys_exit_accept", calls::ACCEPT),
+                ("sys_exit_read_message", calls::READ_MESSAGE),
+                ("sys_exit_write_message", calls::WRITE_MESSAGE),
                 ("sys_exit_read_datagram", calls::READ_DATAGRAM),
                 ("sys_exit_write_datagram", calls::WRITE_DATAGRAM),
                 ("sys_exit_recvmmsg_datagrams", calls::READ_DATAGRAMS),
@@ -191,6 +224,16 @@ impl Tier {
         match self {
             Tier::SocketTracepoint => &["udp_sender4", "udp_sender6"],
             Tier::Fentry | Tier::Kprobe | Tier::SyscallTracepoint => &[],
+        }
+    }
+
+    /// Whether it reads what a process moves through io_uring. The tracepoint tiers find the bytes by the arguments of a
+    /// system call, and io_uring has none.
+    #[must_use]
+    pub fn reads_io_uring(self) -> bool {
+        match self {
+            Tier::Fentry | Tier::Kprobe => true,
+            Tier::SocketTracepoint | Tier::SyscallTracepoint => false,
         }
     }
 

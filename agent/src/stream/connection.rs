@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use remora_abi::maps::{Control, MODE_FRAMES, MODE_HEADS, MODE_TURNS};
 use remora_abi::record::{
-    AF_INET, AF_INET6, AMBIGUOUS, Close, END_OF_STREAM, OPEN_MIDSTREAM, Open, READ, ROLE_CLIENT, ROLE_SERVER,
-    RUN_START, Segment,
+    AF_INET, AF_INET6, AMBIGUOUS, Close, END_OF_STREAM, Failed, OPEN_MIDSTREAM, Open, READ, ROLE_CLIENT,
+    ROLE_SERVER, RUN_START, Reset, Sample, Segment, WRITE,
 };
 
 use super::Counters;
@@ -42,6 +42,25 @@ pub struct Facts {
     pub namespace: u32,
 }
 
+impl Facts {
+    /// Of a connection that came to nothing.
+    #[must_use]
+    pub fn of_failed(failed: &Failed) -> Self {
+        let Failed { family, local_port, remote_port, .. } = *failed;
+        Self {
+            id: failed.connection,
+            process: failed.process,
+            local: inet(family, &failed.local, local_port),
+            remote: inet(family, &failed.remote, remote_port),
+            transport: Transport::Stream,
+            role: role(failed.role),
+            protocol: None,
+            midstream: false,
+            namespace: failed.namespace,
+        }
+    }
+}
+
 /// Where a connection stands.
 enum Stage {
     Searching(Box<Searching>),
@@ -69,8 +88,8 @@ pub struct Connection {
     written: Option<u64>,
     /// What passed, and what of it has been told.
     passed: Passed,
-    /// The end of the stream that this end reads was read, too.
-    read_to_end: bool,
+    /// At least one byte of it was captured, or that none was has been counted.
+    captured: bool,
     reorder: Reorder,
     control: Control,
     /// Who moved bytes last, and when.
@@ -99,11 +118,6 @@ impl Connection {
     /// A connection that begins to be looked at.
     #[must_use]
     pub fn new(open: &Open) -> Self {
-        let role = match open.role {
-            ROLE_CLIENT => Some(Role::Client),
-            ROLE_SERVER => Some(Role::Server),
-            _ => None,
-        };
         let unit = Unit { process: open.process, ..Unit::default() };
         Self {
             facts: Facts {
@@ -112,7 +126,7 @@ impl Connection {
                 local: endpoint(open, &open.local, open.local_port),
                 remote: endpoint(open, &open.remote, open.remote_port),
                 transport: Transport::Stream,
-                role,
+                role: role(open.role),
                 protocol: None,
                 midstream: open.flags & OPEN_MIDSTREAM != 0,
                 namespace: open.namespace,
@@ -120,8 +134,8 @@ impl Connection {
             stage: Stage::Searching(Box::default()),
             read: None,
             written: None,
-            passed: Passed::new(open.header.time, open.established),
-            read_to_end: false,
+            passed: Passed::new(open),
+            captured: false,
             reorder: Reorder::default(),
             control: Control { connection: open.connection, ..Control::default() },
             last: Moment { time: open.header.time, unit },
@@ -140,9 +154,23 @@ impl Connection {
             self.reorder.hold(*segment, payload);
             return;
         }
+        if segment.direction == WRITE && segment.flags & AMBIGUOUS == 0 {
+            self.pass_unseen(segment, room);
+        }
         self.place(segment, payload, room);
         let waits = !matches!(self.stage, Stage::Unknown(_));
         self.release(if waits { segment.header.time } else { u64::MAX }, room);
+    }
+
+    /// Reads may wait for something that passed unseen before this write: it came before them, and they before the write.
+    fn pass_unseen(&mut self, write: &Segment, room: &mut Room<'_>) {
+        let unit = Unit { process: write.process, ..Unit::default() };
+        while let Some((position, time)) = self.reorder.awaits()
+            && position <= write.position
+        {
+            self.pass(false, position, Moment { time, unit }, room);
+            self.release(time, room);
+        }
     }
 
     /// How far the written stream has been seen; `None` if that is not known. A new connection of which nothing was written
@@ -166,6 +194,7 @@ impl Connection {
         if segment.flags & AMBIGUOUS != 0 {
             return;
         }
+        self.captured |= !payload.is_empty();
         let reading = segment.direction == READ;
         if segment.flags & END_OF_STREAM != 0 {
             self.stream_end(reading, at, room);
@@ -174,9 +203,9 @@ impl Connection {
         let first = self.read.is_none() && self.written.is_none();
         // What passed before the very first segment passed before our time.
         self.facts.midstream |= first && segment.position > 0;
-        let start = if self.facts.midstream { segment.position } else { 0 };
+        self.pass(reading, segment.position, at, room);
         let expected = if reading { &mut self.read } else { &mut self.written };
-        let place = expected.unwrap_or(start);
+        let place = expected.unwrap_or(segment.position);
         let end = segment.position + u64::from(segment.length);
         *expected = Some(place.max(end));
         self.passed.add(reading, end.saturating_sub(place));
@@ -186,12 +215,6 @@ impl Connection {
         }
         let overlap = place.saturating_sub(segment.position);
         Counters::bump(&room.counters.overlap_bytes, overlap);
-        let gap = segment.position.saturating_sub(place);
-        if gap > 0 {
-            self.gap(gap, room);
-            let chunk = Chunk { at, position: place, length: gap, bytes: &[], run_start: false };
-            self.chunk(reading, &chunk, room);
-        }
         let skipped = overlap.min(payload.len() as u64) as usize;
         let chunk = Chunk {
             at,
@@ -202,6 +225,21 @@ impl Connection {
         };
         self.gap(chunk.length.saturating_sub(chunk.bytes.len() as u64), room);
         self.chunk(reading, &chunk, room);
+    }
+
+    /// What passed of a stream up to `position` and was not seen becomes a gap.
+    fn pass(&mut self, reading: bool, position: u64, at: Moment, room: &mut Room<'_>) {
+        let start = if self.facts.midstream { position } else { 0 };
+        let expected = if reading { &mut self.read } else { &mut self.written };
+        let place = expected.unwrap_or(start);
+        *expected = Some(place.max(position));
+        let gap = position.saturating_sub(place);
+        if gap > 0 {
+            self.passed.add(reading, gap);
+            self.gap(gap, room);
+            let chunk = Chunk { at, position: place, length: gap, bytes: &[], run_start: false };
+            self.chunk(reading, &chunk, room);
+        }
     }
 
     /// So many bytes are missing, unless nobody asked for them.
@@ -245,7 +283,9 @@ impl Connection {
                         self.unknown(Some("tls"), room);
                     }
                     Outcome::GivenUp => {
-                        Counters::bump(&room.counters.unknown_protocol_connections, 1);
+                        if !self.unread(room) {
+                            Counters::bump(&room.counters.unknown_protocol_connections, 1);
+                        }
                         self.unknown(None, room);
                     }
                     Outcome::Known(known) => self.parse(reading, known, room),
@@ -297,11 +337,19 @@ impl Connection {
     }
 
     fn stream_end(&mut self, reading: bool, at: Moment, room: &mut Room<'_>) {
-        self.read_to_end |= reading;
         if let Stage::Parsing(parser) = &mut self.stage {
             parser.stream_end(stream(self.facts.role.unwrap_or(Role::Client), reading), at, room.out);
             self.follow(room);
         }
+    }
+
+    /// Whether not one byte could be read of it so far; counted once.
+    fn unread(&mut self, room: &Room<'_>) -> bool {
+        let unread = !std::mem::replace(&mut self.captured, true);
+        if unread {
+            Counters::bump(&room.counters.unread_connections, 1);
+        }
+        unread
     }
 
     /// No parser wants it: what is left to be told is who speaks when, if it is known who asks, and how much.
@@ -367,6 +415,16 @@ impl Connection {
         self.closed.get_or_insert(*close);
     }
 
+    /// What TCP knows of it now.
+    pub fn sample(&mut self, sample: &Sample) {
+        self.passed.tcp(sample.round_trip, sample.retransmits);
+    }
+
+    /// One of its ends broke it off.
+    pub fn reset(&mut self, reset: &Reset) {
+        self.passed.reset(reset.direction == READ);
+    }
+
     /// The process of its first segment ended.
     pub fn owner_gone(&mut self) {
         self.owner_gone = true;
@@ -425,16 +483,12 @@ impl Connection {
     fn unseen(&mut self, reading: bool, position: u64, at: Moment, room: &mut Room<'_>) {
         let start = if self.facts.midstream { position } else { 0 };
         let seen = if reading { self.read } else { self.written }.unwrap_or(start);
-        // The end of a stream takes one sequence number.
         let gap = position.saturating_sub(seen);
-        if gap > 1 && gap < 1 << 31 {
+        if gap > 0 && gap < 1 << 31 {
             self.gap(gap, room);
-            // The end of what was written takes a number if it was sent, of what was read if it was read.
-            let orderly = self.closed.is_some_and(|close| close.error == 0);
-            let ended = if reading { self.read_to_end } else { orderly };
-            self.passed.add(reading, gap - u64::from(ended));
-            if matches!(self.stage, Stage::Unknown(_)) {
-                // When they passed is not known.
+            self.passed.add(reading, gap);
+            if !matches!(self.stage, Stage::Parsing(_)) {
+                // When they passed is not known, so they are no turn.
                 return;
             }
             let chunk = Chunk { at, position: seen, length: gap, bytes: &[], run_start: false };
@@ -447,6 +501,9 @@ impl Connection {
         self.release(u64::MAX, room);
         if let Stage::Searching(..) = self.stage {
             // It ended before it was decided.
+            if self.read.is_some() || self.written.is_some() || self.passed.any() {
+                self.unread(room);
+            }
             self.settle(None, room);
         }
         let parser: Option<&mut dyn Parser> = match &mut self.stage {
@@ -459,13 +516,11 @@ impl Connection {
             room.counters.losses(&parser.take_losses());
         }
         self.stage = Stage::Off;
-        let close = self.closed;
-        self.passed.end(Ended {
-            time: close.map_or(time, |close| close.header.time),
-            cause,
-            round_trip: close.map_or(0, |close| close.round_trip),
-            retransmits: close.map_or(0, |close| close.retransmits),
-        });
+        if let Some(close) = self.closed {
+            self.passed.tcp(close.round_trip, close.retransmits);
+        }
+        let time = self.closed.map_or(time, |close| close.header.time);
+        self.passed.end(Ended { time, cause });
     }
 
     /// What passed on it since the last time that this was asked.
@@ -486,19 +541,33 @@ impl Connection {
     }
 }
 
+fn role(role: u8) -> Option<Role> {
+    match role {
+        ROLE_CLIENT => Some(Role::Client),
+        ROLE_SERVER => Some(Role::Server),
+        _ => None,
+    }
+}
+
 fn endpoint(open: &Open, address: &[u8; 16], port: u16) -> Endpoint {
     match open.family {
+        AF_INET | AF_INET6 => inet(open.family, address, port),
+        _ => Endpoint::Unix(unix_path(&open.path)),
+    }
+}
+
+fn inet(family: u16, address: &[u8; 16], port: u16) -> Endpoint {
+    match family {
         AF_INET => {
             let [a, b, c, d, ..] = *address;
             Endpoint::Inet(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), port))
         }
-        AF_INET6 => {
+        _ => {
             // An IPv4-mapped address is IPv4 on the wire, and told so.
             let ip = Ipv6Addr::from(*address);
             let ip = ip.to_ipv4_mapped().map_or(IpAddr::V6(ip), IpAddr::V4);
             Endpoint::Inet(SocketAddr::new(ip, port))
         }
-        _ => Endpoint::Unix(unix_path(&open.path)),
     }
 }
 

@@ -54,6 +54,7 @@ counters! {
     overlap_bytes: "Bytes seen twice, dropped.",
     held_segments: "Segments held back until their cause had been seen.",
     evicted_connections: "Connections forgotten because there were too many.",
+    unread_connections: "Connections that carried bytes of which not one could be read: all moved by io_uring, sendfile or splice in a tier that cannot follow them, or through kernel TLS.",
     unknown_protocol_connections: "Connections of no protocol that is known.",
     encrypted_connections: "Connections that are encrypted with TLS, so not readable.",
     unpaired_responses: "Responses without their request.",

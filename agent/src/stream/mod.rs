@@ -18,4 +18,4 @@ pub use connection::{Connection, Facts};
 pub use counters::{Counters, Snapshot};
 pub use shard::{Limits, Shard, Sink, Told};
 pub use shards::Shards;
-pub use traffic::{Ended, Traffic};
+pub use traffic::{Ended, Failure, Opened, Traffic};

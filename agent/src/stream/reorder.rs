@@ -59,6 +59,12 @@ impl Reorder {
         Some(next)
     }
 
+    /// The position of the written stream that the first segment waits for, and the segment's time; `None` if none waits.
+    #[must_use]
+    pub fn awaits(&self) -> Option<(u64, u64)> {
+        self.held.front().map(|(segment, _)| (segment.other_position, segment.header.time))
+    }
+
     /// Whether any segment waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -90,6 +96,18 @@ mod tests {
         assert_eq!(reorder.ready(Some(50), 6), None);
         assert_eq!(reorder.ready(Some(100), 6), Some((response, b"HTTP".to_vec())));
         assert!(reorder.is_empty());
+    }
+
+    /// What it waits for is told, so that it can be let go when that turns out to have passed unseen.
+    #[test]
+    fn says_what_is_awaited() {
+        let mut reorder = Reorder::default();
+        assert_eq!(reorder.awaits(), None);
+        reorder.hold(read(100, 5), b"");
+        reorder.hold(read(200, 6), b"");
+        assert_eq!(reorder.awaits(), Some((100, 5)));
+        assert!(reorder.ready(Some(100), 5).is_some());
+        assert_eq!(reorder.awaits(), Some((200, 6)));
     }
 
     #[test]

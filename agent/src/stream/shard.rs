@@ -10,7 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::connection::{Connection, Facts, Room};
 use super::counters::Counters;
 use super::datagrams::Datagrams;
-use super::traffic::Traffic;
+use super::traffic::{Failure, Traffic};
 use crate::capture::Record;
 use crate::probes::Controls;
 use crate::protocol::{End, Exchange, Registry};
@@ -32,6 +32,8 @@ pub trait Sink: Send {
     fn tell(&mut self, told: Told<'_>);
     /// What passed on a connection since the last time.
     fn traffic(&mut self, connection: &Facts, traffic: &Traffic);
+    /// A connection came to nothing.
+    fn failed(&mut self, connection: &Facts, failure: &Failure);
     /// Whether the traffic of the connections that are open is to be told before the next [`turn`](Sink::turn).
     fn due(&self, now: u64) -> bool;
     /// The time has come to `now` (`CLOCK_MONOTONIC`, nanoseconds): all that has gathered goes on its way.
@@ -125,6 +127,21 @@ impl Shard {
                     connection.close(&close);
                     connection.tick(close.header.time, room)
                 });
+            }
+            Some(Record::Sample(sample)) => {
+                self.with(sample.connection, |connection, _| {
+                    connection.sample(&sample);
+                    false
+                });
+            }
+            Some(Record::Reset(reset)) => {
+                self.with(reset.connection, |connection, _| {
+                    connection.reset(&reset);
+                    false
+                });
+            }
+            Some(Record::Failed(failed)) => {
+                self.sink.failed(&Facts::of_failed(&failed), &Failure::of(&failed));
             }
             Some(Record::Exit(exit)) => {
                 if let Some(ids) = self.by_process.get(&exit.process) {

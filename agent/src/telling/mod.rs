@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::identity::Store;
 use crate::metrics::{self, Lost, Observation, Readings};
 use crate::protocol::{Outcome, Role, Scene, Signals};
-use crate::stream::{Counters, Facts, Sink, Told, Traffic};
+use crate::stream::{Counters, Facts, Failure, Sink, Told, Traffic};
 use crate::trace::{Described, Spans};
 
 use peers::Peers;
@@ -70,6 +70,12 @@ impl Sink for Teller {
     fn traffic(&mut self, connection: &Facts, traffic: &Traffic) {
         let resource = self.resources.of(connection.process, traffic.since);
         let lost = metrics::traffic::record(&mut self.readings, &resource, connection, traffic);
+        self.lost(lost);
+    }
+
+    fn failed(&mut self, connection: &Facts, failure: &Failure) {
+        let resource = self.resources.of(connection.process, failure.began);
+        let lost = metrics::traffic::failed(&mut self.readings, &resource, connection, failure);
         self.lost(lost);
     }
 

@@ -33,7 +33,7 @@ pub(crate) fn layout(image: &Image, data: Data<'_>) -> Result<Option<Layout>, Er
     let mut at = 0;
     let mut left = MAX_RUNTIME_UNITS;
     loop {
-        let start = info.part(at, at + START)?;
+        let start = info.part(at, at.saturating_add(START))?;
         // 12 bytes hold a unit's length in either format.
         if left == 0 || start.len() < 12 {
             break;

@@ -4,6 +4,7 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
+    sync::LazyLock,
 };
 
 /// A Go tool chain that is at hand.
@@ -40,8 +41,16 @@ impl Go {
     }
 
     pub fn command(&self) -> Command {
+        // Undisturbed by the user's settings, except for where modules come from.
+        static SETTINGS: LazyLock<Vec<(&str, String)>> = LazyLock::new(|| {
+            let names = ["GOPROXY", "GOSUMDB", "GONOSUMDB", "GOPRIVATE"];
+            let output = Command::new("go").arg("env").args(names).output();
+            let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+            names.into_iter().zip(text.lines().map(str::to_owned)).collect()
+        });
         let mut go = Command::new("go");
-        go.env("GOTOOLCHAIN", self.toolchain).env("GOFLAGS", "").env_remove("GOROOT");
+        go.envs(SETTINGS.iter().map(|(name, value)| (name, value)));
+        go.env("GOTOOLCHAIN", self.toolchain).env("GOENV", "off").env("GOFLAGS", "").env_remove("GOROOT");
         go
     }
 

@@ -128,6 +128,14 @@ fn fingerprint(parts: impl Hash) -> String {
     format!("{:016x}", hasher.finish())
 }
 
+/// The same of a project's files, wherever the project lies.
+fn fingerprint_of(project: &Path, files: &[(PathBuf, Vec<u8>)]) -> String {
+    let inside = |(path, bytes): &(PathBuf, Vec<u8>)| {
+        (path.strip_prefix(project).unwrap_or(path).to_owned(), fingerprint(bytes))
+    };
+    fingerprint(files.iter().map(inside).collect::<Vec<_>>())
+}
+
 /// Does `work` unless `stamp` says that it was done for the same `inputs`.
 fn once(stamp: &Path, inputs: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
     if fs::read_to_string(stamp).is_ok_and(|done| done == inputs) {
@@ -207,7 +215,7 @@ fn sources(project: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
 fn java(project: &Path) -> Result<String> {
     let target = folder().join("java").join(name(project));
     let files = sources(project)?;
-    once(&target.join("ready"), &fingerprint(&files), || {
+    once(&target.join("ready"), &fingerprint_of(project, &files), || {
         ensure!(paths::which("mvn").is_some(), "Maven is not installed");
         let _ = fs::remove_dir_all(&target);
         fs::create_dir_all(target.join("classes"))?;
@@ -235,7 +243,7 @@ fn java(project: &Path) -> Result<String> {
 
 fn go(project: &Path) -> Result<String> {
     let program = folder().join("go").join(name(project));
-    once(&program.with_extension("inputs"), &fingerprint(sources(project)?), || {
+    once(&program.with_extension("inputs"), &fingerprint_of(project, &sources(project)?), || {
         progress::doing(&format!("go build {}", name(project)));
         let mut go = process::command("go");
         go.args(["build", "-trimpath", "-buildvcs=false", "-o"]).arg(&program).arg(".").current_dir(project);

@@ -26,6 +26,10 @@ const PROGRAMS: &[Program] = &[
     Program { name: "curl",    packages: &["curl"],        scope: Scope::Tests, required: true,  purpose: "HTTP client under test" },
     Program { name: "wrk",     packages: &["wrk"],         scope: Scope::Tests, required: true,  purpose: "HTTP load with many connections and pipelining" },
     Program { name: "bpftool", packages: &["bpftool"],     scope: Scope::Tests, required: false, purpose: "asks the kernel what is attached" },
+    Program { name: "qemu-system-x86_64", packages: &["qemu-system-x86"], scope: Scope::Tests, required: false, purpose: "boots other kernels" },
+    Program { name: "modprobe", packages: &["kmod"],      scope: Scope::Tests, required: false, purpose: "modules of other kernels, and of kernel TLS" },
+    Program { name: "xz",      packages: &["xz-utils"],   scope: Scope::Tests, required: false, purpose: "unpacks other kernels" },
+    Program { name: "zstd",    packages: &["zstd"],       scope: Scope::Tests, required: false, purpose: "unpacks other kernels" },
 ];
 
 /// Installs what is missing of the table, in one go.

@@ -30,7 +30,8 @@ pub fn install_into(venv: &Path, packages: &[&str], log: &Path) -> Result<()> {
         apt::install(&["python3-venv"])?;
     }
     let mut make = process::command(PYTHON);
-    make.args(["-m", "venv"]).arg(venv);
+    // One that another Python made, or that was not finished, is made anew.
+    make.args(["-m", "venv", "--clear"]).arg(venv);
     process::run(&mut make, &Output::Log(log)).context("cannot make a Python virtual environment")?;
     let mut pip = process::command(venv.join("bin/python3"));
     pip.args(["-m", "pip", "install", "--disable-pip-version-check"]).args(packages);

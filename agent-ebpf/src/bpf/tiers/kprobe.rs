@@ -2,9 +2,12 @@
 
 use aya_ebpf::macros::{kprobe, kretprobe};
 use aya_ebpf::programs::{ProbeContext, RetProbeContext};
+use remora_abi::maps::calls;
 use remora_abi::record::{READ, WRITE};
 
 use super::function::{begin, tcp, udp, unix};
+use crate::connection;
+use crate::globals::CALLS;
 use crate::kernel::Sock;
 
 /// Declares a program at a function's entry; its arguments are taken by their places.
@@ -31,9 +34,23 @@ macro_rules! exit {
     };
 }
 
+/// Goes on to one of the two programs below, each of which the verifier looks at by itself.
+#[kprobe]
+pub fn kprobe_release_sock(context: ProbeContext) -> u32 {
+    let Some(sock) = context.arg::<u64>(0) else { return 0 };
+    if let Some(direction) = tcp::released(Sock::<false>(sock)) {
+        let index = if direction == READ { calls::READ } else { calls::WRITE };
+        // SAFETY: the table holds programs of this kind only. It returns only if the entry is missing.
+        unsafe { CALLS.tail_call(&context, index) };
+    }
+    0
+}
+
 entry!(kprobe_tcp_sendmsg(0: sock, 1: message) begin(sock, message, WRITE as u32));
 entry!(kprobe_tcp_recvmsg(0: sock, 1: message) begin(sock, message, READ as u32));
-entry!(kprobe_release_sock(0: sock) tcp::released(Sock::<false>(sock)));
+entry!(kprobe_security_sock_graft(0: sock) connection::accepted(Sock::<false>(sock)));
+entry!(kprobe_release_sock_read(0: sock) tcp::tell(Sock::<false>(sock), READ));
+entry!(kprobe_release_sock_write(0: sock) tcp::tell(Sock::<false>(sock), WRITE));
 
 entry!(kprobe_unix_stream_sendmsg(0: socket, 1: message) unix::begin_send(socket, message));
 exit!(kretprobe_unix_stream_sendmsg(result) unix::sent(result as i64));
@@ -42,7 +59,9 @@ exit!(kretprobe_unix_stream_recvmsg(result) unix::received(result as i64));
 entry!(kprobe_unix_stream_read_actor(3: state) unix::begin_chunk(state, true));
 exit!(kretprobe_unix_stream_read_actor(result) unix::chunk(result as i64));
 entry!(kprobe_unix_stream_splice_actor(3: state) unix::begin_chunk(state, false));
-exit!(kretprobe_unix_stream_splice_actor(result) unix::chunk(result as i64));
+exit!(kretprobe_unix_stream_splice_actor(result) unix::spliced(result as i64));
+entry!(kprobe_unix_stream_sendpage(0: socket) unix::begin_page(socket));
+exit!(kretprobe_unix_stream_sendpage(result) unix::page(result as i64));
 entry!(kprobe_unix_release(0: socket) unix::released(socket));
 
 entry!(kprobe_udp_sendmsg(0: sock, 1: message) udp::begin_send::<true, false>(Sock(sock), message));

@@ -12,16 +12,11 @@ use remora_abi::record::{READ, WRITE};
 
 use crate::connection::Found;
 use crate::datagram;
-use crate::globals::{Program, Scratch, count, offset};
-use crate::kernel::{Sock, at, read};
+use crate::globals::{Program, Scratch, count};
+use crate::kernel::{Mover, Sock, by_ring};
 use crate::pieces::{MSG_ERRQUEUE, MSG_PEEK, MSG_TRUNC, Pieces};
 use crate::registers::Call;
 use crate::segment::{MAX_RECORDS, moved, wanted};
-
-/// `PF_KTHREAD` (include/linux/sched.h)
-const KERNEL_THREAD: u32 = 0x0020_0000;
-/// `PF_IO_WORKER`
-const IO_WORKER: u32 = 0x0000_0010;
 
 /// `trace_sock_send_length(struct sock *sk, int ret, int flags)` (net/socket.c)
 #[btf_tracepoint(function = "sock_send_length")]
@@ -42,10 +37,20 @@ pub fn sock_recv_length(context: BtfTracePointContext) -> i32 {
     let flags: u32 = context.arg(2);
     if result < 0 {
         datagram::interrupted();
-    } else if flags as u64 & MSG_PEEK == 0 {
+    } else if flags as u64 & (MSG_PEEK | MSG_ERRQUEUE) == 0 {
         socket_call(Sock(context.arg(0)), READ, result as u32, flags as u64);
     }
     0
+}
+
+/// The system call that moves the bytes; one without a number if it is none.
+#[inline(always)]
+fn current_call(sock: Sock<true>) -> Call {
+    let mut call = Call::current();
+    if by_ring(sock, call.first) {
+        call.number = -1;
+    }
+    call
 }
 
 #[inline(always)]
@@ -54,15 +59,13 @@ fn socket_call(sock: Sock<true>, direction: u8, bytes: u32, flags: u64) {
         Found::Connection(_) if bytes == 0 && direction == WRITE => return,
         Found::Connection(entry) => entry,
         Found::Datagrams => {
-            if flags & MSG_ERRQUEUE == 0 {
-                socket_datagram(sock, direction, bytes);
-            }
+            socket_datagram(sock, direction, bytes);
             return;
         }
         Found::Nothing => return,
     };
     let Some(scratch) = Scratch::of(Program::of(direction)) else { return };
-    scratch.call = Call::current();
+    scratch.call = current_call(sock);
     scratch.behind = 0;
     if scratch.call.compat != 0 {
         count(Counter::Compat, 1);
@@ -75,10 +78,7 @@ fn socket_call(sock: Sock<true>, direction: u8, bytes: u32, flags: u64) {
     let scratch = scratch.again();
     if !scratch.pieces.reachable() {
         // SAFETY: a helper without preconditions.
-        let task = unsafe { bpf_get_current_task() };
-        let task_flags: u32 = read(at(task, offset!(task_flags)));
-        // Kernel threads (NFS, Ceph) move the kernel's own bytes; io_uring's workers move a process's.
-        if task_flags & (KERNEL_THREAD | IO_WORKER) == KERNEL_THREAD {
+        if let Mover::Kernel = Mover::of(unsafe { bpf_get_current_task() } as u64) {
             return;
         }
     }
@@ -89,7 +89,7 @@ fn socket_call(sock: Sock<true>, direction: u8, bytes: u32, flags: u64) {
 fn socket_datagram(sock: Sock<true>, direction: u8, bytes: u32) {
     let Some(socket) = datagram::wanted(sock, direction) else { return };
     let Some(scratch) = Scratch::of(Program::of(direction)) else { return };
-    scratch.call = Call::current();
+    scratch.call = current_call(sock);
     if datagram::begin(scratch.again(), sock, socket, direction) {
         datagram::within(scratch.again(), sock, direction, bytes);
     }

@@ -7,27 +7,24 @@
 //! another socket in its place, that socket's own sequence number has not moved by what the call returned, and the
 //! segment is counted as ambiguous instead of being told of the wrong connection.
 
-use aya_ebpf::helpers::generated::bpf_get_current_task;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use remora_abi::loss::Counter;
 use remora_abi::maps::calls;
 use remora_abi::record::{READ, WRITE};
 
-use crate::connection::Found;
+use crate::connection::{self, Found};
 use crate::datagram::{self, MESSAGE_SIZE, Peer};
-use crate::globals::{CALLS, Messages, Program, Scratch, count, offset};
-use crate::kernel::{Sock, UDP, at, opaque, read, read_user};
+use crate::globals::{CALLS, Messages, Program, Scratch, count};
+use crate::kernel::{Sock, UDP, at, opaque, read_user, socket};
 use crate::pieces::{MSG_ERRQUEUE, MSG_PEEK, MSG_TRUNC, Pieces, number};
 use crate::registers::Call;
 use crate::segment::{MAX_RECORDS, moved, wanted};
 
 /// Messages of `sendmmsg` and `recvmmsg` that are followed.
-const MAX_MESSAGES: u64 = 4;
+const MAX_MESSAGES: u64 = 16;
 /// Messages whose lengths are added up, so that those that are followed can be placed.
-const MAX_COUNTED_MESSAGES: u64 = 8;
-/// Records that one of them makes at most.
-const RECORDS_A_MESSAGE: u64 = 5;
+const MAX_COUNTED_MESSAGES: u64 = 32;
 /// As above, of datagrams.
 const MAX_DATAGRAMS: u64 = 16;
 /// Offset of `msg_len` in it.
@@ -59,41 +56,12 @@ pub fn sys_exit(context: BtfTracePointContext) -> i32 {
         number::SPLICE => calls::SPLICE,
         number::RECVMMSG => calls::RECVMMSG,
         number::SENDMMSG => calls::SENDMMSG,
+        number::ACCEPT | number::ACCEPT4 => calls::ACCEPT,
         _ => return 0,
     };
     // SAFETY: the table holds programs of this kind only. It returns only if the entry is missing.
     unsafe { CALLS.tail_call(&context, index) };
     0
-}
-
-/// The socket behind a descriptor of the current process, if it is one.
-#[inline(always)]
-fn socket(descriptor: u64) -> Option<Sock<false>> {
-    // SAFETY: a helper without preconditions.
-    let task = unsafe { bpf_get_current_task() };
-    let files: u64 = read(at(task, offset!(task_files)));
-    let table: u64 = read(at(files, offset!(files_table)));
-    let (size, array) = if offset!(table_files) == offset!(table_size) + 8 {
-        // They stand side by side.
-        let [size, array]: [u64; 2] = read(at(table, offset!(table_size)));
-        (size as u32, array)
-    } else {
-        (read(at(table, offset!(table_size))), read(at(table, offset!(table_files))))
-    };
-    let descriptor = descriptor as u32;
-    if descriptor >= size {
-        return None;
-    }
-    let file: u64 = read(array + descriptor as u64 * 8);
-    let inode: u64 = read(at(file, offset!(file_inode)));
-    let mode: u16 = read(at(inode, offset!(inode_mode)));
-    // S_ISSOCK
-    if mode & 0o170_000 != 0o140_000 {
-        return None;
-    }
-    let socket: u64 = read(at(file, offset!(file_private)));
-    let sock: u64 = read(at(socket, offset!(socket_sock)));
-    if sock == 0 { None } else { Some(Sock(sock)) }
 }
 
 /// The call that ends here and its result, put into the program's scratch.
@@ -103,6 +71,16 @@ fn ended(context: &BtfTracePointContext, program: Program) -> Option<(&'static m
     scratch.call = Call::of(context.arg(0));
     scratch.behind = 0;
     Some((scratch.again(), context.arg(1)))
+}
+
+/// At the exit of `accept` and `accept4`: the result is the new descriptor.
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit_accept(context: BtfTracePointContext) -> i32 {
+    let descriptor: i64 = context.arg(1);
+    if let Some(sock) = socket(descriptor as u64) {
+        connection::accepted(sock);
+    }
+    0
 }
 
 /// At the exit of calls that read.
@@ -199,7 +177,7 @@ fn messages(context: &BtfTracePointContext, scratch: &mut Scratch, direction: u8
     if scratch.call.fourth & MSG_TRUNC != 0 {
         return;
     }
-    scratch.messages = Messages { sock: sock.0, count: result as u64 };
+    scratch.messages = Messages { sock: sock.0, count: result as u64, next: 0 };
     let mut i = 0;
     while i < MAX_COUNTED_MESSAGES {
         let scratch = scratch.again();
@@ -210,21 +188,39 @@ fn messages(context: &BtfTracePointContext, scratch: &mut Scratch, direction: u8
         scratch.behind += read_user::<u32>(at(header, MESSAGE_LENGTH)).unwrap_or(0);
         i = opaque(i) + 1;
     }
-    let mut i = 0;
-    while i < MAX_MESSAGES {
-        let scratch = scratch.again();
-        if i >= scratch.messages.count {
-            return;
-        }
-        message(scratch, direction, i);
-        i = opaque(i) + 1;
-    }
-    count(Counter::Pieces, scratch.again().behind as u64);
+    // Each is a run of a program of its own, which the verifier looks at once.
+    let index = if direction == READ { calls::READ_MESSAGE } else { calls::WRITE_MESSAGE };
+    // SAFETY: the table holds programs of this kind only. It returns only if the entry is missing.
+    unsafe { CALLS.tail_call(context, index) };
 }
 
-/// The message with index `i` moved.
+/// For each message of a `recvmmsg`.
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit_read_message(context: BtfTracePointContext) -> i32 {
+    message(&context, READ, calls::READ_MESSAGE);
+    0
+}
+
+/// For each message of a `sendmmsg`.
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit_write_message(context: BtfTracePointContext) -> i32 {
+    message(&context, WRITE, calls::WRITE_MESSAGE);
+    0
+}
+
+/// The next message moved; then goes on to the program for the one behind it, which is at `index`.
 #[inline(always)]
-fn message(scratch: &mut Scratch, direction: u8, i: u64) {
+fn message(context: &BtfTracePointContext, direction: u8, index: u32) {
+    let Some(scratch) = Scratch::of(Program::of(direction)) else { return };
+    let i = scratch.messages.next;
+    if i >= scratch.messages.count {
+        return;
+    }
+    if i >= MAX_MESSAGES {
+        count(Counter::Pieces, scratch.behind as u64);
+        return;
+    }
+    scratch.messages.next = i + 1;
     let header = scratch.call.second + i * MESSAGE_SIZE;
     let length = read_user::<u32>(at(header, MESSAGE_LENGTH)).unwrap_or(0);
     scratch.pieces = Pieces::of_message(header);
@@ -233,9 +229,11 @@ fn message(scratch: &mut Scratch, direction: u8, i: u64) {
     if length > 0 {
         let sock: Sock<false> = Sock(scratch.messages.sock);
         if let Found::Connection(entry) = wanted(sock, direction, length) {
-            moved::<RECORDS_A_MESSAGE, _>(scratch.again(), sock, entry, direction, length);
+            moved::<MAX_RECORDS, _>(scratch.again(), sock, entry, direction, length);
         }
     }
+    // SAFETY: the table holds programs of this kind only. It returns only if the entry is missing.
+    unsafe { CALLS.tail_call(context, index) };
 }
 
 /// Goes on to the program for datagrams.

@@ -36,9 +36,13 @@ impl Proc {
     }
 
     fn survey(&self) -> Vec<ProcessReport> {
+        self.survey_in(Tier::SocketTracepoint)
+    }
+
+    fn survey_in(&self, tier: Tier) -> Vec<ProcessReport> {
         // Not processes.
         fs::create_dir_all(self.0.path().join("sys")).unwrap();
-        super::survey(self.0.path())
+        super::survey(self.0.path(), Some(tier))
     }
 }
 
@@ -55,7 +59,8 @@ fn elf(class: u8, machine: u8) -> Vec<u8> {
 fn sockets_tls_and_io_uring_of_a_process() {
     let descriptors =
         ["/dev/null", "socket:[501]", "socket:[502]", "socket:[503]", "socket:[9]", "anon_inode:[io_uring]"];
-    let reports = Proc::new(&elf(2, 62), &descriptors).survey();
+    let proc = Proc::new(&elf(2, 62), &descriptors);
+    let reports = proc.survey();
     let [report] = &reports[..] else { panic!("{reports:#?}") };
     let sockets = Sockets { tcp_listening: 1, tcp_established: 1, unix: 1, io_uring: 1, truncated: false };
     assert_eq!((report.pid, report.sockets), (7, sockets));
@@ -65,7 +70,9 @@ fn sockets_tls_and_io_uring_of_a_process() {
     assert_eq!((encrypted.library.as_str(), encrypted.deleted), ("OpenSSL", true));
     assert_eq!(encrypted.file.as_deref(), Some("/usr/lib/libssl.so.3"));
     assert!(encrypted.why.contains("not read"));
-    assert!(report.notes.iter().any(|note| note.contains("io_uring")), "{:?}", report.notes);
+    let ring = report.io_uring.as_ref().unwrap();
+    assert!(!ring.captured && ring.why.contains("needs kprobes or fentry"), "{ring:?}");
+    assert!(proc.survey_in(Tier::Fentry)[0].io_uring.as_ref().unwrap().captured);
 }
 
 #[test]
@@ -81,13 +88,13 @@ fn what_is_not_covered_is_said() {
 #[test]
 fn processes_without_sockets_are_left_out() {
     assert_eq!(Proc::new(&elf(2, 62), &["/dev/null", "socket:[9]"]).survey(), []);
-    assert_eq!(super::survey(Path::new("/nonexistent")), []);
+    assert_eq!(super::survey(Path::new("/nonexistent"), None), []);
 }
 
 #[test]
 fn this_process_is_found_with_its_listener() {
     let _listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let reports = super::survey(Path::new("/proc"));
+    let reports = super::survey(Path::new("/proc"), None);
     let own = reports.iter().find(|r| r.pid == std::process::id()).expect("this process listens");
     assert!(own.sockets.tcp_listening >= 1);
     assert!(own.runtime.as_deref().unwrap().starts_with("Rust"), "{own:?}");

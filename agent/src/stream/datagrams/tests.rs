@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex};
 
 use remora_abi::record::Header;
 
-use super::super::traffic::Traffic;
+use super::super::traffic::{Failure, Traffic};
 use super::*;
 use crate::probes::Controls;
 use crate::protocol::dns::Dns;
@@ -21,6 +21,7 @@ impl Sink for Heard {
         self.0.lock().unwrap().push((told.connection.id, told.number, told.exchange.outcome));
     }
     fn traffic(&mut self, _: &Facts, _: &Traffic) {}
+    fn failed(&mut self, _: &Facts, _: &Failure) {}
     fn due(&self, _: u64) -> bool {
         false
     }

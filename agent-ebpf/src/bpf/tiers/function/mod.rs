@@ -17,14 +17,9 @@ use aya_ebpf::helpers::generated::bpf_get_current_task;
 use remora_abi::maps::{SHAPE_BUFFER, SHAPE_NONE, SHAPE_VECTOR, Transfer};
 
 use crate::globals::{Scratch, TRANSFERS, offset, setting};
-use crate::kernel::{at, read};
+use crate::kernel::{Mover, at, read};
 use crate::pieces::Pieces;
 use crate::registers::Call;
-
-/// `PF_KTHREAD` (include/linux/sched.h)
-const KERNEL_THREAD: u32 = 0x0020_0000;
-/// `PF_IO_WORKER`
-const IO_WORKER: u32 = 0x0000_0010;
 
 /// The key of the current thread's transfer.
 #[inline(always)]
@@ -104,14 +99,16 @@ fn pieces(transfer: &mut Transfer, bytes: u64) -> Pieces {
     let passed = before.left.wrapping_sub(now.left) == bytes && now.shape == before.shape;
     *transfer = now;
     match before.shape {
-        SHAPE_BUFFER if passed && now.vector == before.vector && now.offset == before.offset + bytes => Pieces {
-            vector: 0,
-            count: 0,
-            buffer: before.vector + before.offset,
-            length: bytes,
-            name: 0,
-            skip: 0,
-        },
+        SHAPE_BUFFER if passed && now.vector == before.vector && now.offset == before.offset + bytes => {
+            Pieces {
+                vector: 0,
+                count: 0,
+                buffer: before.vector + before.offset,
+                length: bytes,
+                name: 0,
+                skip: 0,
+            }
+        }
         SHAPE_VECTOR if passed && before.entries >= now.entries => Pieces {
             vector: before.vector,
             count: before.entries,
@@ -128,10 +125,12 @@ fn pieces(transfer: &mut Transfer, bytes: u64) -> Pieces {
 /// (NFS, a splice between sockets).
 #[inline(always)]
 fn whose(scratch: &mut Scratch) -> bool {
-    let flags: u32 = read(at(thread(), offset!(task_flags)));
-    // Before Linux 5.12 io_uring's workers were threads of the kernel.
-    scratch.borrowed = (flags & (KERNEL_THREAD | IO_WORKER) == KERNEL_THREAD | IO_WORKER) as u32;
-    flags & (KERNEL_THREAD | IO_WORKER) != KERNEL_THREAD
+    scratch.borrowed = match Mover::of(thread()) {
+        Mover::Itself => 0,
+        Mover::Borrower(process) => process,
+        Mover::Kernel => return false,
+    };
+    true
 }
 
 /// Reads the user registers into the scratch, for a process whose goroutines are asked for.

@@ -6,12 +6,13 @@
 //! TLS) shows here, too, and is counted.
 
 use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
+use remora_abi::loss::Counter;
 use remora_abi::maps::Connection;
 use remora_abi::record::{READ, WRITE};
 
 use super::{current, pieces, registers, whose};
 use crate::connection;
-use crate::globals::{Program, Scratch};
+use crate::globals::{Messages, Program, Scratch, count};
 use crate::kernel::Sock;
 use crate::pieces::Pieces;
 use crate::segment::{MAX_RECORDS, moved, only_counted, peer_closed, stream};
@@ -31,43 +32,92 @@ macro_rules! write_ended {
     };
 }
 
-/// At `release_sock(struct sock *sk)`.
+/// At `release_sock(struct sock *sk)`: the direction in which bytes have moved that are to be told by [`tell`], which the caller
+/// goes on to. What they are stands in the scratch, which is taken.
 #[inline(always)]
-pub fn released<const TYPED: bool>(sock: Sock<TYPED>) {
+pub fn released<const TYPED: bool>(sock: Sock<TYPED>) -> Option<u8> {
     let entry = match connection::known_tcp(sock) {
         Some(entry) => entry,
-        None => match older(sock) {
-            Some(entry) => entry,
-            None => return,
-        },
+        None => older(sock)?,
     };
     // SAFETY: a live element of the map; whoever has the socket's lock is alone with it.
     let known = unsafe { &mut *entry };
     if known.ignored != 0 {
-        return;
+        return None;
     }
     let state = sock.state();
     if matches!(state, before_established!()) {
-        return;
+        return None;
     }
     let wrote = match state {
         write_ended!() => 0,
         _ => sock.written().wrapping_sub(known.write.sequence),
     };
-    if wrote != 0 {
-        tell(sock, entry, WRITE, wrote, 0);
+    let (direction, bytes, behind) = if wrote != 0 {
+        (WRITE, wrote, 0)
+    } else {
+        let copied = sock.copied();
+        let read = copied.wrapping_sub(known.read.sequence);
+        if read == 0 {
+            return None;
+        }
+        // The end of the stream takes a sequence number of its own, and is consumed with the last bytes, or alone. It is told
+        // alone, the next time.
+        let end = (peer_closed(state) && copied == sock.received()) as u32;
+        (READ, read - end, if read == end { 0 } else { end })
+    };
+    if only_counted(known, direction, bytes) {
+        pass(known, direction, bytes);
+        return None;
+    }
+    let scratch = Scratch::of(Program::Released)?;
+    if scratch.busy != 0 {
+        count(Counter::Preempted, 1);
+        return None;
+    }
+    scratch.busy = 1;
+    scratch.behind = behind;
+    scratch.messages = Messages { sock: sock.0, count: bytes as u64, next: 0 };
+    Some(direction)
+}
+
+/// Tells what [`released`] found.
+#[inline(always)]
+pub fn tell<const TYPED: bool>(sock: Sock<TYPED>, direction: u8) {
+    let Some(scratch) = Scratch::of(Program::Released) else { return };
+    if let Some(entry) = connection::known_tcp(sock) {
+        moved_by(scratch.again(), sock, entry, direction);
+    }
+    scratch.again().busy = 0;
+}
+
+#[inline(always)]
+fn moved_by<const TYPED: bool>(
+    scratch: &mut Scratch,
+    sock: Sock<TYPED>,
+    entry: *mut Connection,
+    direction: u8,
+) {
+    // SAFETY: a live element of the map; whoever has the socket's lock is alone with it.
+    let known = unsafe { &mut *entry };
+    let bytes = scratch.messages.count as u32;
+    if !whose(scratch.again()) {
+        pass(known, direction, bytes);
         return;
     }
-    let copied = sock.copied();
-    let read = copied.wrapping_sub(known.read.sequence);
-    if read == 0 {
-        return;
+    let scratch = scratch.again();
+    scratch.pieces = match current(sock.0, direction as u32) {
+        Some(transfer) if bytes != 0 => pieces(transfer, bytes as u64),
+        _ => Pieces::UNREACHABLE,
+    };
+    // SAFETY: a helper without preconditions.
+    let process = (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32;
+    if known.goid_offset != 0 || known.process != process {
+        registers(scratch.again());
     }
-    // The end of the stream takes a sequence number of its own, and is consumed with the last bytes, or alone. It is told
-    // alone, the next time.
-    let end = (peer_closed(state) && copied == sock.received()) as u32;
-    let bytes = read - end;
-    tell(sock, entry, READ, bytes, if bytes == 0 { 0 } else { end });
+    let scratch = scratch.again();
+    let bytes = scratch.messages.count as u32;
+    moved::<MAX_RECORDS, TYPED>(scratch.again(), sock, entry, direction, bytes);
 }
 
 /// A connection that is not in the table: if a message on it is at hand and has moved bytes, it is older than our view of it.
@@ -84,42 +134,6 @@ fn older<const TYPED: bool>(sock: Sock<TYPED>) -> Option<*mut Connection> {
         return None;
     }
     connection::enter_tcp(sock, direction, bytes as u32)
-}
-
-/// `bytes` bytes moved, 0 for the end of what is read; `behind` sequence numbers used behind them are told later.
-#[inline(always)]
-fn tell<const TYPED: bool>(
-    sock: Sock<TYPED>,
-    entry: *mut Connection,
-    direction: u8,
-    bytes: u32,
-    behind: u32,
-) {
-    // SAFETY: a live element of the map; whoever has the socket's lock is alone with it.
-    let known = unsafe { &mut *entry };
-    if only_counted(known, direction, bytes) {
-        pass(known, direction, bytes);
-        return;
-    }
-    // SAFETY: a helper without preconditions.
-    let process = (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32;
-    let asks_goroutine = known.goid_offset != 0 || known.process != process;
-    Scratch::with(Program::Released, |scratch| {
-        if !whose(scratch.again()) {
-            pass(known, direction, bytes);
-            return;
-        }
-        let scratch = scratch.again();
-        scratch.behind = behind;
-        scratch.pieces = match current(sock.0, direction as u32) {
-            Some(transfer) if bytes != 0 => pieces(transfer, bytes as u64),
-            _ => Pieces::UNREACHABLE,
-        };
-        if asks_goroutine {
-            registers(scratch.again());
-        }
-        moved::<MAX_RECORDS, TYPED>(scratch.again(), sock, entry, direction, bytes);
-    });
 }
 
 /// Bytes passed, or the end of the stream, that are not told.

@@ -29,7 +29,21 @@ pub fn begin_send(socket: u64, message: u64) {
 #[inline(always)]
 pub fn sent(result: i64) {
     if result > 0 {
-        tell(WRITE, result as u32);
+        tell::<MAX_RECORDS>(WRITE, result as u32);
+    }
+}
+
+/// At `unix_stream_sendpage(struct socket *sock, …)`, by which sendfile and splice came before Linux 6.5. They have no message.
+#[inline(always)]
+pub fn begin_page(socket: u64) {
+    begin(sock_of(socket), 0, WRITE as u32);
+}
+
+/// At its return.
+#[inline(always)]
+pub fn page(result: i64) {
+    if result > 0 {
+        tell::<1>(WRITE, result as u32);
     }
 }
 
@@ -50,11 +64,19 @@ pub fn begin_chunk(state: u64, message: bool) {
     begin_receive(socket, message, flags);
 }
 
-/// At their return: the bytes copied.
+/// At the return of the first of them: the bytes copied.
 #[inline(always)]
 pub fn chunk(result: i64) {
     if result > 0 {
-        tell(READ, result as u32);
+        tell::<MAX_RECORDS>(READ, result as u32);
+    }
+}
+
+/// At the return of the second: the bytes that are in the pipe now.
+#[inline(always)]
+pub fn spliced(result: i64) {
+    if result > 0 {
+        tell::<1>(READ, result as u32);
     }
 }
 
@@ -62,13 +84,13 @@ pub fn chunk(result: i64) {
 #[inline(always)]
 pub fn received(result: i64) {
     if result == 0 && any(READ as u32).is_some_and(|transfer| transfer.left != 0) {
-        tell(READ, 0);
+        tell::<1>(READ, 0);
     }
 }
 
-/// `bytes` bytes moved.
+/// `bytes` bytes moved, which make `RECORDS` records at most.
 #[inline(always)]
-fn tell(direction: u8, bytes: u32) {
+fn tell<const RECORDS: u64>(direction: u8, bytes: u32) {
     let Some(transfer) = any(direction as u32) else { return };
     let sock: Sock<false> = Sock(transfer.socket);
     let Found::Connection(entry) = wanted(sock, direction, bytes) else { return };
@@ -80,7 +102,7 @@ fn tell(direction: u8, bytes: u32) {
         scratch.behind = 0;
         scratch.pieces = if bytes == 0 { Pieces::UNREACHABLE } else { pieces(transfer, bytes as u64) };
         registers(scratch.again());
-        moved::<MAX_RECORDS, false>(scratch.again(), sock, entry, direction, bytes);
+        moved::<RECORDS, false>(scratch.again(), sock, entry, direction, bytes);
     });
 }
 
