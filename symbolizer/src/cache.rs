@@ -156,7 +156,9 @@ impl Cache {
     /// Whether an entry's inspection follows from this file as well.
     fn holds(&self, id: u64, image: &Image, source: &Source<'_>) -> bool {
         let Some(entry) = self.entries.get(&id) else { return false };
-        let (Some(digest), Some(spans)) = (entry.digest, &entry.inspection.follows_from) else { return false };
+        let (Some(digest), Some(spans)) = (entry.digest, &entry.inspection.follows_from) else {
+            return false;
+        };
         let version = match &entry.inspection.binary.runtime {
             Runtime::Go(info) => Some(info.version.clone()),
             _ => None,

@@ -49,7 +49,8 @@ impl<'s> Debug<'s> {
         } else if let Some(section) = image.section(&format!(".z{name}")) {
             // Before SHF_COMPRESSED: "ZLIB", the size as a big-endian number of 8 bytes, a zlib stream.
             let mut head = [0; 12];
-            if section.size < 12 || source.fill(section.offset, &mut head) < 12 || !head.starts_with(b"ZLIB") {
+            if section.size < 12 || source.fill(section.offset, &mut head) < 12 || !head.starts_with(b"ZLIB")
+            {
                 return Err(Error::Malformed("a .zdebug section without its header"));
             }
             zlib(source, section.offset.saturating_add(12), section.size - 12)
@@ -63,7 +64,11 @@ impl<'s> Debug<'s> {
     pub(crate) fn part(&mut self, from: u64, to: u64) -> Result<&[u8], Error> {
         let size = to.saturating_sub(from);
         if size > MAX_PART as u64 {
-            return Err(Error::TooLarge { what: "a unit of debug information", size, limit: MAX_PART as u64 });
+            return Err(Error::TooLarge {
+                what: "a unit of debug information",
+                size,
+                limit: MAX_PART as u64,
+            });
         }
         let size = size as usize;
         match &mut self.content {

@@ -25,7 +25,12 @@ pub(crate) struct DebugFile {
 /// Finds the debug file of a binary: by its build id, else by its `.gnu_debuglink`.
 ///
 /// `path` is where the binary lies on this host, if it does; `root` the folder of debug files, usually [`ROOT`].
-pub(crate) fn find(image: &Image, source: &Source<'_>, path: Option<&Path>, root: &Path) -> Option<DebugFile> {
+pub(crate) fn find(
+    image: &Image,
+    source: &Source<'_>,
+    path: Option<&Path>,
+    root: &Path,
+) -> Option<DebugFile> {
     if let Some(id) = &image.build_id
         && let Some(file) = open(root.join(id.debug_path()))
         && file.image.build_id.as_ref() == Some(id)

@@ -106,7 +106,8 @@ impl Image {
 
     /// The same for code: `None` for an address where nothing can run.
     pub(crate) fn code_offset(&self, address: u64) -> Option<(u64, u64)> {
-        let inside = |s: &&Segment| s.executable && address.checked_sub(s.address).is_some_and(|at| at < s.size);
+        let inside =
+            |s: &&Segment| s.executable && address.checked_sub(s.address).is_some_and(|at| at < s.size);
         let segment = self.segments.iter().find(inside)?;
         let at = address - segment.address;
         Some((segment.offset.checked_add(at)?, segment.size - at))

@@ -48,9 +48,13 @@ fn samples() -> Vec<Vec<u8>> {
 fn programs() -> Vec<Vec<u8>> {
     let functions = [("runtime.main", 16), ("crypto/tls.(*Conn).Read", 48), ("main.main", 16)];
     let mut programs = Vec::new();
-    for (is_64, little, headers) in
-        [(true, true, true), (true, true, false), (true, false, true), (false, true, true), (false, false, false)]
-    {
+    for (is_64, little, headers) in [
+        (true, true, true),
+        (true, true, false),
+        (true, false, true),
+        (false, true, true),
+        (false, false, false),
+    ] {
         for magic in [0xffff_fffa, 0xffff_fff0, 0xffff_fff1] {
             let elf = Elf { headers, ..Elf::new(is_64, little) };
             let mut program = testing::go_program(&elf, magic, &functions);
@@ -58,8 +62,10 @@ fn programs() -> Vec<Vec<u8>> {
                 let table = program.parts.last_mut().unwrap();
                 table.bytes = testing::pclntab(&elf, magic, 0, &functions);
                 let module = testing::module_data(&elf, 80);
-                program = program
-                    .with(Part::new(".go.module", module).at(testing::MODULE, object::elf::PF_R | object::elf::PF_W));
+                program = program.with(
+                    Part::new(".go.module", module)
+                        .at(testing::MODULE, object::elf::PF_R | object::elf::PF_W),
+                );
             }
             let names = [("SSL_read", testing::TEXT), ("SSL_write", testing::TEXT + 16)];
             programs.push(testing::symbols(&program, object::elf::SHT_SYMTAB, &names).build());

@@ -166,10 +166,14 @@ fn fields(
 fn tls_of(binary: &Binary, image: &Image, source: &Source<'_>, functions: &[Function]) -> Vec<TlsUse> {
     let mut uses = tls::inside(image, source.data());
     let libraries = libraries(functions);
-    for (library, of) in
-        [(Library::GoTls, TlsLibrary::Go), (Library::GnuTls, TlsLibrary::GnuTls), (Library::OpenSsl, TlsLibrary::OpenSsl)]
-    {
-        let known = |used: &TlsUse| used.library == of || (of, used.library) == (TlsLibrary::OpenSsl, TlsLibrary::BoringSsl);
+    for (library, of) in [
+        (Library::GoTls, TlsLibrary::Go),
+        (Library::GnuTls, TlsLibrary::GnuTls),
+        (Library::OpenSsl, TlsLibrary::OpenSsl),
+    ] {
+        let known = |used: &TlsUse| {
+            used.library == of || (of, used.library) == (TlsLibrary::OpenSsl, TlsLibrary::BoringSsl)
+        };
         if libraries.contains(&library) && !uses.iter().any(known) {
             uses.push(TlsUse::inside(of));
         }

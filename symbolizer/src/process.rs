@@ -65,7 +65,8 @@ pub fn inspect(process: &Path, cache: &mut Cache) -> Result<Vec<Loaded>, Error> 
 fn code(mappings: &[Mapping]) -> Vec<Mapping> {
     let mut files: Vec<Mapping> = Vec::new();
     for mapping in mappings.iter().filter(|m| m.executable) {
-        let same = |m: &Mapping| (m.device, m.inode, &m.path) == (mapping.device, mapping.inode, &mapping.path);
+        let same =
+            |m: &Mapping| (m.device, m.inode, &m.path) == (mapping.device, mapping.inode, &mapping.path);
         if files.len() < MAX_FILES && !files.iter().any(same) {
             files.push(mapping.clone());
         }

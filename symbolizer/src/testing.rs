@@ -344,9 +344,11 @@ pub(crate) fn symbols(elf: &Elf, kind: elf::SectionType, names: &[(&str, u64)]) 
         text.extend(name.as_bytes());
         text.push(0);
     }
-    elf.clone()
-        .with(Part { kind: elf::SHT_STRTAB, ..Part::new(strings, text) })
-        .with(Part { kind, link: strings, ..Part::new(table, entries) })
+    elf.clone().with(Part { kind: elf::SHT_STRTAB, ..Part::new(strings, text) }).with(Part {
+        kind,
+        link: strings,
+        ..Part::new(table, entries)
+    })
 }
 
 /// A GNU build id.

@@ -161,7 +161,9 @@ fn functions_returns_and_offsets_of_an_http_program_by_every_tool_chain() {
         assert!(bare.binary.is_stripped && !bare.binary.has_dwarf);
         let of = |inspection: &Inspection| {
             let functions = inspection.functions.iter();
-            functions.map(|f| (f.probe.function, f.size, f.returns.clone().map(|r| r.places().len()))).collect::<Vec<_>>()
+            functions
+                .map(|f| (f.probe.function, f.size, f.returns.clone().map(|r| r.places().len())))
+                .collect::<Vec<_>>()
         };
         assert_eq!(of(&bare), of(&inspection), "{what}");
 
@@ -171,13 +173,17 @@ fn functions_returns_and_offsets_of_an_http_program_by_every_tool_chain() {
         for field in &fields {
             let (structure, member) = (field.field.structure, field.field.member);
             match &field.offset {
-                Ok((offset, _)) => assert_eq!(Some(*offset), truth.of(structure, member), "{what}: {}", field.field),
+                Ok((offset, _)) => {
+                    assert_eq!(Some(*offset), truth.of(structure, member), "{what}: {}", field.field)
+                }
                 Err(error) => assert!(error.to_string().contains("newer than the table"), "{what}: {error}"),
             }
         }
         let known = fields.iter().filter(|field| field.offset.is_ok()).count();
         println!("{what}: {} functions, {known} offsets", inspection.functions.len());
-        for (structure, member) in [("crypto/tls.Conn", "conn"), ("net/http.persistConn", "conn"), ("net.conn", "fd")] {
+        for (structure, member) in
+            [("crypto/tls.Conn", "conn"), ("net/http.persistConn", "conn"), ("net.conn", "fd")]
+        {
             assert!(truth.of(structure, member).is_some(), "{what}: {structure}.{member}");
         }
     }

@@ -8,12 +8,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use remora_symbolizer::{
-    Cache, Evidence, Inspection, Runtime,
-    probes::Library,
-    process,
-    tls::TlsLibrary,
-};
+use remora_symbolizer::{Cache, Evidence, Inspection, Runtime, probes::Library, process, tls::TlsLibrary};
 
 /// The first of these files that is here.
 fn file(candidates: &[&str]) -> Option<PathBuf> {
@@ -33,7 +28,9 @@ fn library(name: &str) -> Option<PathBuf> {
 /// Standard output of a program; `None`, with a line that says so, if it is not here.
 fn output(program: &str, arguments: &[&str]) -> Option<String> {
     match Command::new(program).args(arguments).output() {
-        Ok(output) if output.status.success() => Some(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
+        Ok(output) if output.status.success() => {
+            Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        }
         _ => {
             eprintln!("skipped: {program} does not run here");
             None
@@ -58,7 +55,12 @@ fn nm(arguments: &[&str], path: &Path) -> Option<BTreeMap<String, u64>> {
 
 fn same_as_nm(inspection: &Inspection, truth: &BTreeMap<String, u64>) {
     for function in &inspection.functions {
-        assert_eq!(truth.get(function.probe.function), Some(&function.address), "{}", function.probe.function);
+        assert_eq!(
+            truth.get(function.probe.function),
+            Some(&function.address),
+            "{}",
+            function.probe.function
+        );
     }
 }
 
@@ -80,7 +82,8 @@ fn libssl_and_libgnutls_tell_their_functions_by_dynamic_symbols() {
 
 #[test]
 fn node_has_openssl_inside_with_symbols_and_tells_both_versions() {
-    let Some(versions) = output("node", &["-p", "process.execPath+' '+process.versions.node+' '+process.versions.openssl"])
+    let Some(versions) =
+        output("node", &["-p", "process.execPath+' '+process.versions.node+' '+process.versions.openssl"])
     else {
         return;
     };
@@ -102,10 +105,9 @@ fn node_has_openssl_inside_with_symbols_and_tells_both_versions() {
 
 #[test]
 fn go_programs_as_debian_ships_them_are_stripped_and_known_all_the_same() {
-    for (candidates, grpc) in [
-        (["/usr/bin/etcd"].as_slice(), true),
-        (&["/usr/sbin/nats-server", "/usr/bin/nats-server"], false),
-    ] {
+    for (candidates, grpc) in
+        [(["/usr/bin/etcd"].as_slice(), true), (&["/usr/sbin/nats-server", "/usr/bin/nats-server"], false)]
+    {
         let Some(path) = file(candidates) else { continue };
         let inspection = Inspection::of(&path).unwrap();
         let Runtime::Go(info) = &inspection.binary.runtime else { panic!("{:?}", inspection.binary.runtime) };
@@ -130,15 +132,18 @@ fn runtimes_tell_their_versions() {
         format!("{} {version}", inspection.binary.runtime).trim().to_owned()
     };
     // The interpreter may be a launcher of libpython, which tells the minor version only.
-    if let Some(text) = output("python3", &["-c", "import sys,os;print(os.path.realpath(sys.executable),sys.version.split()[0])"]) {
+    if let Some(text) = output(
+        "python3",
+        &["-c", "import sys,os;print(os.path.realpath(sys.executable),sys.version.split()[0])"],
+    ) {
         let (path, version) = text.split_once(' ').unwrap();
         let told = told(Path::new(path));
         let expected = format!("Python {version}");
         assert!(told.starts_with("Python") && expected.starts_with(&told), "{told}, not {expected}");
     }
-    if let Some(java) = output("java", &["-XshowSettings:properties", "-version"]).and_then(|_| {
-        fs::canonicalize(output("sh", &["-c", "command -v java"])?).ok()
-    }) {
+    if let Some(java) = output("java", &["-XshowSettings:properties", "-version"])
+        .and_then(|_| fs::canonicalize(output("sh", &["-c", "command -v java"])?).ok())
+    {
         assert_eq!(Inspection::of(&java).unwrap().binary.runtime, Runtime::Jvm);
         let library = java.parent().unwrap().with_file_name("lib/server/libjvm.so");
         if library.exists() {
@@ -153,7 +158,11 @@ fn runtimes_tell_their_versions() {
     if let Some(nginx) = file(&["/usr/sbin/nginx"]) {
         let inspection = Inspection::of(&nginx).unwrap();
         assert_eq!(inspection.binary.runtime, Runtime::Native);
-        assert!(inspection.tls.iter().any(|used| used.library == TlsLibrary::OpenSsl), "{:?}", inspection.tls);
+        assert!(
+            inspection.tls.iter().any(|used| used.library == TlsLibrary::OpenSsl),
+            "{:?}",
+            inspection.tls
+        );
     }
 }
 
@@ -226,8 +235,11 @@ fn a_process_in_a_root_of_its_own_has_its_own_libraries() {
     let Some(libssl) = library("libssl.so.3") else { return };
     let root = tempfile::tempdir().unwrap();
     let Some(listed) = output("ldd", &["/bin/cat", libssl.to_str().unwrap()]) else { return };
-    let mut files: Vec<String> =
-        listed.split_whitespace().filter(|word| word.starts_with('/')).map(|w| w.trim_end_matches(':').to_owned()).collect();
+    let mut files: Vec<String> = listed
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'))
+        .map(|w| w.trim_end_matches(':').to_owned())
+        .collect();
     files.push("/bin/cat".to_owned());
     files.push(libssl.display().to_string());
     for file in files {

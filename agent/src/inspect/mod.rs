@@ -172,15 +172,17 @@ pub fn examine(target: &Target) -> Result<Report> {
 fn of_process(pid: u32) -> Result<Report> {
     let mut cache = Cache::new(CACHE_BYTES);
     let folder = PathBuf::from(format!("/proc/{pid}"));
-    let loaded = process::inspect(&folder, &mut cache)
-        .with_context(|| format!("cannot inspect process {pid}"))?;
+    let loaded =
+        process::inspect(&folder, &mut cache).with_context(|| format!("cannot inspect process {pid}"))?;
     let mappings: Vec<maps::Mapping> = loaded.iter().map(|file| file.mapping.clone()).collect();
     let launched = runtime_of_mappings(&mappings).map(|runtime| {
         // The library knows the version.
-        let library = loaded.iter().filter_map(|file| file.found.as_ref().ok()).find_map(|(_, inspection)| {
-            let same = std::mem::discriminant(&inspection.binary.runtime) == std::mem::discriminant(&runtime);
-            (same && inspection.runtime_version.is_some()).then(|| runtime_text(inspection))
-        });
+        let library =
+            loaded.iter().filter_map(|file| file.found.as_ref().ok()).find_map(|(_, inspection)| {
+                let same =
+                    std::mem::discriminant(&inspection.binary.runtime) == std::mem::discriminant(&runtime);
+                (same && inspection.runtime_version.is_some()).then(|| runtime_text(inspection))
+            });
         library.unwrap_or_else(|| runtime.to_string())
     });
     let mut report = Report { pid: Some(pid), runtime: launched, files: Vec::new(), other_libraries: 0 };

@@ -71,7 +71,8 @@ impl fmt::Display for Binary {
         }
         for tls in &self.tls {
             let version = tls.version.as_ref().map_or_else(String::new, |version| format!(" {version}"));
-            let place = tls.shared.as_ref().map_or_else(|| "inside".to_owned(), |name| format!("linked: {name}"));
+            let place =
+                tls.shared.as_ref().map_or_else(|| "inside".to_owned(), |name| format!("linked: {name}"));
             writeln!(f, "  TLS          {}{version} ({place})", tls.library)?;
         }
         if self.tls.is_empty() {
@@ -93,7 +94,10 @@ impl fmt::Display for Binary {
 
 fn table(header: &[&'static str]) -> Table {
     let mut table = Table::new();
-    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header.to_vec());
+    table
+        .load_style(NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header.to_vec());
     if table.width().is_none() {
         table.set_width(WIDTH);
     }
@@ -113,12 +117,7 @@ fn probes(f: &mut fmt::Formatter<'_>, probes: &[Probe]) -> fmt::Result {
             (None, 0) => String::new(),
             (None, some) => some.to_string(),
         };
-        rows.add_row([
-            probe.function,
-            &format!("{:#x}", probe.offset),
-            &returns,
-            &probe.evidence,
-        ]);
+        rows.add_row([probe.function, &format!("{:#x}", probe.offset), &returns, &probe.evidence]);
     }
     write_table(f, &rows)
 }

@@ -157,10 +157,7 @@ fn index(probe: &Probe) -> usize {
 }
 
 /// The functions that were not found yet, with their names.
-fn missing(
-    found: &[Place],
-    wanted: impl Fn(&Probe) -> bool,
-) -> (Vec<&'static Probe>, Vec<&'static str>) {
+fn missing(found: &[Place], wanted: impl Fn(&Probe) -> bool) -> (Vec<&'static Probe>, Vec<&'static str>) {
     let missing = |probe: &&Probe| wanted(probe) && !found.iter().any(|place| place.probe == *probe);
     PROBES.iter().filter(missing).map(|probe| (probe, probe.function)).unzip()
 }

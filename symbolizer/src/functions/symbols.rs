@@ -61,7 +61,8 @@ fn in_table(
         if image.is_64 { (24, 4, 6, 8, 16, 8) } else { (16, 12, 14, 4, 8, 4) };
     let mut window = Window::new(source);
     for index in 0..table.size / entry {
-        let Some(bytes) = table.offset.checked_add(index * entry).and_then(|at| window.get(at, entry as usize))
+        let Some(bytes) =
+            table.offset.checked_add(index * entry).and_then(|at| window.get(at, entry as usize))
         else {
             return;
         };

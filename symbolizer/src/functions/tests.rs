@@ -19,10 +19,8 @@ fn the_symbol_table_comes_before_the_dynamic_one_and_both_before_nothing() {
         let elf = with_code(&Elf::new(is_64, little));
         let own = symbols(&elf, elf::SHT_SYMTAB, &[("SSL_write", TEXT + 32), ("xSSL_free", TEXT)]);
         let both = symbols(&own, elf::SHT_DYNSYM, &[("SSL_write", TEXT + 64), ("SSL_read", TEXT + 16)]);
-        let expected = [
-            ("SSL_read", TEXT + 16, Evidence::DynamicSymbol),
-            ("SSL_write", TEXT + 32, Evidence::Symbol),
-        ];
+        let expected =
+            [("SSL_read", TEXT + 16, Evidence::DynamicSymbol), ("SSL_write", TEXT + 32, Evidence::Symbol)];
         assert_eq!(functions(&both), expected);
     }
 }
@@ -44,7 +42,8 @@ fn go_functions_come_from_gos_table_and_their_returns_from_their_code() {
     program.parts[1].bytes[18] = 0xb8;
     // jmp far away; two fillers.
     program.parts[1].bytes[20..27].copy_from_slice(&[0xe9, 0, 1, 0, 0, 0xcc, 0xcc]);
-    let program = symbols(&program, elf::SHT_SYMTAB, &[("crypto/tls.(*Conn).Read", TEXT), ("SSL_read", TEXT)]);
+    let program =
+        symbols(&program, elf::SHT_SYMTAB, &[("crypto/tls.(*Conn).Read", TEXT), ("SSL_read", TEXT)]);
     let inspection = Inspection::of_bytes(&program.build()).unwrap();
     let found: Vec<_> = inspection.functions.iter().map(|f| (f.probe.function, f.evidence, f.size)).collect();
     assert_eq!(
@@ -77,7 +76,8 @@ fn returns_are_places_in_the_file() {
 #[test]
 fn a_debug_file_tells_what_was_stripped() {
     let dir = tempfile::tempdir().unwrap();
-    let elf = with_code(&Elf::new(true, true)).with(testing::build_id(&Elf::new(true, true), &[0xab, 0xcd, 0xef]));
+    let elf =
+        with_code(&Elf::new(true, true)).with(testing::build_id(&Elf::new(true, true), &[0xab, 0xcd, 0xef]));
     let debug = symbols(&elf, elf::SHT_SYMTAB, &[("SSL_read", TEXT + 16)]);
     let place = dir.path().join(".build-id/ab/cdef.debug");
     std::fs::create_dir_all(place.parent().unwrap()).unwrap();

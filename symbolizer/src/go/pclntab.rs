@@ -239,9 +239,7 @@ impl Header {
         let (size, text, places) = match format {
             Format::Go116 => (START as u64 + 7 * word, None, &words[2..7]),
             // Since Go 1.26 it is always 0.
-            Format::Go118 => {
-                (START as u64 + 8 * word, Some(third).filter(|&text| text != 0), &words[3..8])
-            }
+            Format::Go118 => (START as u64 + 8 * word, Some(third).filter(|&text| text != 0), &words[3..8]),
         };
         let functions = if format == Format::Go116 { words[6] } else { last };
         // Names, units, files, numbers, functions: in this order.
@@ -360,7 +358,8 @@ fn by_pattern(image: &Image, data: Data<'_>) -> Option<PcLnTab> {
                     .collect();
                 left -= candidates.len();
                 for candidate in candidates {
-                    let (offset, address) = (segment.offset + candidate, segment.address.wrapping_add(candidate));
+                    let (offset, address) =
+                        (segment.offset + candidate, segment.address.wrapping_add(candidate));
                     let room = segment.size - candidate;
                     if let Some(header) = Header::read(image, source, offset, address, room)
                         && let Some(table) = check(image, data, header, true)

@@ -4,8 +4,12 @@ use super::*;
 use crate::testing::{self, Elf, MODULE, Part, TABLE, TEXT, go_program, module_data};
 
 const MAGICS: [u32; 3] = [0xffff_fffa, 0xffff_fff0, 0xffff_fff1];
-const FUNCTIONS: [(&str, u64); 4] =
-    [("runtime.text", 16), ("crypto/tls.(*Conn).Read", 64), ("crypto/tls.(*Conn).ReadAll", 32), ("main.main", 16)];
+const FUNCTIONS: [(&str, u64); 4] = [
+    ("runtime.text", 16),
+    ("crypto/tls.(*Conn).Read", 64),
+    ("crypto/tls.(*Conn).ReadAll", 32),
+    ("main.main", 16),
+];
 
 fn all(elf: &Elf) -> Vec<GoFunction> {
     let mut all = Vec::new();
@@ -69,10 +73,8 @@ fn where_the_header_does_not_say_it_the_text_is_found_by_the_module_data() {
 /// A position-independent program whose words are filled in by the loader: `words` become relocations.
 fn with_relocations(elf: &Elf, words: &[(u64, u64)]) -> Elf {
     const RELOCATIONS: u64 = 0x80_0000;
-    let entries: Vec<u8> = words
-        .iter()
-        .flat_map(|&(at, value)| [elf.word(at), elf.word(8), elf.word(value)].concat())
-        .collect();
+    let entries: Vec<u8> =
+        words.iter().flat_map(|&(at, value)| [elf.word(at), elf.word(8), elf.word(value)].concat()).collect();
     // DT_RELA, DT_RELASZ.
     let dynamic = [(7, RELOCATIONS), (8, entries.len() as u64), (0, 0)];
     let dynamic: Vec<u8> =

@@ -244,7 +244,8 @@ mod tests {
             changes,
             ["1.20.1 runtime.g goid=152", "1.21.0 runtime.g parentGoid=272", "1.22rc1 runtime.g goid=160"]
         );
-        let gone = Table::of_measurements(vec![(v("1.20"), layout(1, Some(2))), (v("1.21.0"), layout(1, None))]);
+        let gone =
+            Table::of_measurements(vec![(v("1.20"), layout(1, Some(2))), (v("1.21.0"), layout(1, None))]);
         assert!(gone.to_string().ends_with("1.21.0 runtime.g parentGoid=-\n"), "{gone}");
         assert_eq!(Table::parse(&gone.to_string()).unwrap(), gone);
     }
@@ -272,7 +273,11 @@ mod tests {
         for &(version, layout) in &table.changes {
             let of = |structure, member| layout.of(structure, member);
             assert_eq!(of("runtime.g", "stack"), Some(0), "{version}: the first field of g");
-            assert_eq!((of("runtime.stack", "lo"), of("runtime.stack", "hi")), (Some(0), Some(8)), "{version}");
+            assert_eq!(
+                (of("runtime.stack", "lo"), of("runtime.stack", "hi")),
+                (Some(0), Some(8)),
+                "{version}"
+            );
             assert_eq!(layout.of_go(), layout, "{version}: modules' fields do not go by Go's version");
         }
         assert_eq!(table.look_up(v("1.25.0"), GOID), Answer::Measured(152));

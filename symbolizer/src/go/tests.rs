@@ -26,7 +26,11 @@ fn dwarf_of_every_version_class_byte_order_and_compression() {
                 let name = info.name;
                 let bytes = elf.clone().with(abbrev).with(info).build();
                 let got = Offsets::of(&layout_from_dwarf_bytes(&bytes).unwrap());
-                assert_eq!(got, Some(want), "DWARF {dwarf}, 64 bit: {is_64}, little endian: {little}, {name}");
+                assert_eq!(
+                    got,
+                    Some(want),
+                    "DWARF {dwarf}, 64 bit: {is_64}, little endian: {little}, {name}"
+                );
             }
         }
     }
@@ -72,7 +76,10 @@ fn a_field_of_a_module_comes_from_dwarf_or_not_at_all() {
         let info = find_build_info(&image, source.data()).unwrap();
         let libraries = [Library::GoRuntime, Library::Grpc];
         let fields = field_offsets(&image, source.data(), &info, None, &libraries).unwrap();
-        fields.into_iter().map(|f| (f.field.to_string(), f.offset.map_err(|e| e.to_string()))).collect::<Vec<_>>()
+        fields
+            .into_iter()
+            .map(|f| (f.field.to_string(), f.offset.map_err(|e| e.to_string())))
+            .collect::<Vec<_>>()
     };
     let bare = Elf::new(true, true);
     let fields = of(&bare.clone().with(bare.build_info("go1.22.5", "")));

@@ -22,7 +22,10 @@ impl Go {
     /// The oldest that is supported, one of each format of its tables since, and the newest that is measured; those
     /// that can be had, through the Go module proxy with the ordinary client.
     pub fn several() -> Vec<Self> {
-        ["go1.17.13", "go1.18.10", "go1.20.14", "local", "go1.27.4"].into_iter().filter_map(Self::of).collect()
+        ["go1.17.13", "go1.18.10", "go1.20.14", "local", "go1.27.4"]
+            .into_iter()
+            .filter_map(Self::of)
+            .collect()
     }
 
     fn of(toolchain: &'static str) -> Option<Self> {
@@ -45,7 +48,8 @@ impl Go {
         static SETTINGS: LazyLock<Vec<(&str, String)>> = LazyLock::new(|| {
             let names = ["GOPROXY", "GOSUMDB", "GONOSUMDB", "GOPRIVATE"];
             let output = Command::new("go").arg("env").args(names).output();
-            let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+            let text =
+                output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
             names.into_iter().zip(text.lines().map(str::to_owned)).collect()
         });
         let mut go = Command::new("go");
