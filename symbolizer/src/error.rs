@@ -66,6 +66,9 @@ pub enum Error {
         /// Why the table does not answer for it.
         why: &'static str,
     },
+    /// A field of a module's structure: the table goes by Go's versions.
+    #[error("it changes with the version of its module: only DWARF knows it, and the binary has none")]
+    GoModule,
     /// The embedded table could not be read: a fault of the build.
     #[error("line {line} of the table of Go offsets: {why}")]
     GoTable {

@@ -39,7 +39,7 @@ const MODULE: &str = "module example.com/measured\n\ngo 1.17\n";
 /// What to measure.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Measure again what is in the table already
+    /// Measure everything again and forget what the table says: for when there are fields more
     #[arg(long)]
     all: bool,
     /// Only these versions, as in 1.27.4; default: the first and last release of each minor version
@@ -91,7 +91,9 @@ pub fn main(args: &Args) -> Result<()> {
     }
     let mut render = process::cargo();
     render.args(["run", "--quiet", "--package", "remora-symbolizer", "--example", "go_table", "--"]);
-    let body = output_of(render.arg(&table).args(&binaries))?;
+    // What was measured before fields were added says nothing of these.
+    let known = if args.all { Path::new("/dev/null") } else { &table };
+    let body = output_of(render.arg(known).args(&binaries))?;
     fs::write(&table, format!("{}{body}\n", header(&missing)))?;
     println!("\n{body}\n\n  written: {}", table.display());
     workshop.remove()

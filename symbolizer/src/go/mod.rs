@@ -224,7 +224,7 @@ impl<'i> TableVersion<'i> {
     fn look_up(&self, index: usize) -> Result<Option<(u32, Source)>, Error> {
         let not = |why| Err(Error::GoNotInTable { version: self.text.to_owned(), why });
         if !FIELDS.get(index).is_some_and(Field::is_of_go) {
-            return not("it changes with the version of its module, not with Go's");
+            return Err(Error::GoModule);
         }
         let version = match self.version {
             Ok(version) => version,

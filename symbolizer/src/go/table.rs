@@ -2,7 +2,8 @@
 //!
 //! A line holds what changed in a structure at a version. The table answers only where measurements stand on both
 //! sides of a version and agree on the field, or for patch releases later than the last that was measured of
-//! their minor version: patch releases bring fixes, and none that was measured ever moved a field.
+//! their minor version, if the field never moved between two measured releases of one minor version. That of
+//! `runtime.g` never did; HTTP/2's did in 1.17, by a fix.
 
 use std::{fmt, sync::LazyLock};
 
@@ -94,10 +95,25 @@ impl Table {
         match self.measured.get(above) {
             Some(&above) if value(above) == offset => between,
             Some(&above) if same_minor(above) => Answer::Unsure,
-            _ if later_patch => between,
+            _ if later_patch && (offset.is_none() || self.is_steady(field)) => between,
             Some(_) => Answer::Unsure,
             None => Answer::Newer,
         }
+    }
+
+    /// Whether patch releases leave a field where it is, as far as was measured: at least two of one minor version.
+    fn is_steady(&self, field: usize) -> bool {
+        let mut measured_twice = false;
+        for pair in self.measured.windows(2) {
+            let (a, b) = (pair[0], pair[1]);
+            let patches = (a.major, a.minor) == (b.major, b.minor) && a.stage == Stage::Release;
+            let value = |version| self.at(version).and_then(|layout| layout.get(field));
+            if patches && value(a) != value(b) {
+                return false;
+            }
+            measured_twice |= patches && value(a).is_some();
+        }
+        measured_twice
     }
 
     /// The values in force at a measured version.
@@ -228,9 +244,22 @@ mod tests {
 
     #[test]
     fn a_later_patch_release_of_the_newest_minor_is_answered() {
-        let table = Table::of_measurements(vec![(v("1.27.0"), layout(152, None))]);
-        assert_eq!(table.look_up(v("1.27.9"), GOID), Answer::Between(152));
+        let measured = |patch, goid| {
+            let versions = [("1.26.0", 152), (patch, goid), ("1.27.0", 160)];
+            Table::of_measurements(versions.map(|(version, goid)| (v(version), layout(goid, None))).to_vec())
+        };
+        let table = measured("1.26.11", 152);
+        assert_eq!(table.look_up(v("1.27.9"), GOID), Answer::Between(160));
         assert_eq!(table.look_up(v("1.28rc1"), GOID), Answer::Newer);
+        let moved = measured("1.26.11", 156);
+        assert_eq!(
+            moved.look_up(v("1.27.9"), GOID),
+            Answer::Newer,
+            "a field that a patch release once moved"
+        );
+        assert_eq!(moved.look_up(v("1.26.12"), GOID), Answer::Unsure);
+        let once = Table::of_measurements(vec![(v("1.27.0"), layout(152, None))]);
+        assert_eq!(once.look_up(v("1.27.9"), GOID), Answer::Newer, "no patch release was measured");
     }
 
     #[test]

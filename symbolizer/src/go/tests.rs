@@ -87,7 +87,7 @@ fn a_field_of_a_module_comes_from_dwarf_or_not_at_all() {
     let (name, unknown) = fields.last().unwrap();
     assert!(name.starts_with("google.golang.org/grpc"));
     let why = unknown.as_ref().unwrap_err();
-    assert!(why.contains("with the version of its module") && why.contains("no DWARF"), "{why}");
+    assert!(why.contains("with the version of its module"), "{why}");
     // With DWARF that does not know the module there is no such field.
     let fields = of(&with_debug("go1.22.5", 5, 100));
     assert!(fields.iter().all(|(name, _)| name.starts_with("runtime.")), "{fields:?}");
