@@ -23,6 +23,7 @@ macro_rules! empty {
 empty!(
     sock_send_length,
     sock_recv_length,
+    sys_enter,
     sys_exit,
     inet_sock_set_state,
     tcp_destroy_sock,

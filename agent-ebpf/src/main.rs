@@ -16,6 +16,8 @@ mod connection;
 mod datagram;
 #[path = "bpf/globals.rs"]
 mod globals;
+#[path = "bpf/iterator.rs"]
+mod iterator;
 #[path = "bpf/kernel.rs"]
 mod kernel;
 #[path = "bpf/lifecycle.rs"]
@@ -26,6 +28,8 @@ mod pieces;
 mod process;
 #[path = "bpf/registers.rs"]
 mod registers;
+#[path = "bpf/role.rs"]
+mod role;
 #[path = "bpf/segment.rs"]
 mod segment;
 #[path = "bpf/tiers/mod.rs"]

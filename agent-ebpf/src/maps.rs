@@ -120,6 +120,27 @@ pub const WRITES_BODILESS: u8 = 4;
 /// [`Connection::last_direction`] before the first segment.
 pub const NO_DIRECTION: u8 = 255;
 
+/// Unix stream sockets that are remembered at once.
+pub const UNIX_CONNECTIONS: u32 = 16_384;
+
+/// Connections that were there before the agent, as the passes over all processes' sockets have entered them.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Earlier {
+    /// TCP connections of which this end connected.
+    pub clients: u32,
+    /// TCP connections that this end accepted.
+    pub servers: u32,
+    /// TCP connections of which neither could be told.
+    pub unknown: u32,
+    /// Unix stream sockets.
+    pub unix: u32,
+    /// Sockets for which there was no room; they are entered when bytes move.
+    pub left_out: u32,
+    /// Unused, 0.
+    pub reserved: u32,
+}
+
 /// The programs' memory of a UDP socket, kept in a hash map by the address of its `struct sock`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -250,6 +271,7 @@ plain! {
     Control = 32,
     Stream = 16,
     Connection = 104,
+    Earlier = 24,
     DatagramSocket = 24,
     Sender = 32,
     Batch = 16,

@@ -42,6 +42,11 @@ offsets! {
     sock_error = "sock"."sk_err",
     tcp_copied = "tcp_sock"."copied_seq",
     tcp_written = "tcp_sock"."write_seq",
+    tcp_unacknowledged = "tcp_sock"."snd_una",
+    tcp_next = "tcp_sock"."snd_nxt",
+    tcp_bytes_acknowledged = "tcp_sock"."bytes_acked",
+    tcp_bytes_sent = "tcp_sock"."bytes_sent",
+    tcp_bytes_resent = "tcp_sock"."bytes_retrans",
     tcp_layer = "inet_connection_sock"."icsk_ulp_ops",
     tcp_round_trip = "tcp_sock"."srtt_us",
     tcp_retransmits = "tcp_sock"."total_retrans",
@@ -62,6 +67,7 @@ offsets! {
     task_process = "task_struct"."tgid",
     task_thread = "task_struct"."pid",
     task_parent = "task_struct"."real_parent",
+    files_count = "files_struct"."count",
     files_table = "files_struct"."fdt",
     table_size = "fdtable"."max_fds",
     table_files = "fdtable"."fd",
@@ -114,6 +120,10 @@ pub struct Settings {
     pub iterator_buffer: u32,
     /// The bits of the type that tell it (before Linux 5.14 it holds others, too).
     pub iterator_mask: u32,
+    /// TCP connections from before the agent that are entered into the table at most.
+    pub earlier_connections: u32,
+    /// The same of unix sockets.
+    pub earlier_unix: u32,
 }
 
 /// The time by which samples are due, in units of 2^20 nanoseconds (about a millisecond), so that it takes 32 bits; it
@@ -125,7 +135,6 @@ pub const fn ticks(nanoseconds: u64) -> u32 {
 }
 
 plain! {
-    Offsets = 60 * 4,
-    Settings = 40,
+    Offsets = Offsets::FIELDS.len() * 4,
+    Settings = 48,
 }
-const _: () = assert!(Offsets::FIELDS.len() * 4 == size_of::<Offsets>());

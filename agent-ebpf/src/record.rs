@@ -104,6 +104,9 @@ pub const ROLE_SERVER: u8 = 2;
 
 /// [`Open::flags`]: the connection is older than the agent's view of it.
 pub const OPEN_MIDSTREAM: u8 = 1;
+/// [`Open::flags`]: told when the agent came, before any bytes moved that it could see: position 0 is the next byte, and
+/// the process is one that holds the socket.
+pub const OPEN_EARLIER: u8 = 2;
 
 /// `AF_UNIX`
 pub const AF_UNIX: u16 = 1;
@@ -112,7 +115,7 @@ pub const AF_INET: u16 = 2;
 /// `AF_INET6`
 pub const AF_INET6: u16 = 10;
 
-/// A connection's first segment is about to follow.
+/// A connection's first segment is about to follow, or it was there when the agent came ([`OPEN_EARLIER`]).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Open {
@@ -150,7 +153,7 @@ pub struct Open {
     pub remote_port: u16,
     /// [`ROLE_CLIENT`] and the others above.
     pub role: u8,
-    /// [`OPEN_MIDSTREAM`].
+    /// [`OPEN_MIDSTREAM`] and [`OPEN_EARLIER`].
     pub flags: u8,
     /// Local address in network order; IPv4 in the first four bytes.
     pub local: [u8; 16],

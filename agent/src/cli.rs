@@ -138,6 +138,10 @@ pub struct DoctorArgs {
     /// Print the findings as JSON instead of a table.
     #[arg(long)]
     pub json: bool,
+
+    /// List every eBPF program, with the instructions that the kernel's verifier looked at. JSON always has them.
+    #[arg(long)]
+    pub verbose: bool,
 }
 
 /// `remora inspect`.

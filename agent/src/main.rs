@@ -67,6 +67,8 @@ fn work(command: Command) -> Result<ExitCode> {
             let report = doctor::examine();
             if args.json {
                 println!("{}", serde_json::to_string_pretty(&report)?);
+            } else if args.verbose {
+                print!("{report:#}");
             } else {
                 print!("{report}");
             }

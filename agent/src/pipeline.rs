@@ -11,13 +11,14 @@ use remora_exporters::{Exporter, Scope, Statistics};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::capture::file::{FileError, Preamble, Reader, Writer};
-use crate::capture::{Dispatcher, Live, Record, Ring};
+use crate::capture::{Dispatcher, Earlier, Live, Record, Ring};
 use crate::clock;
 use crate::config::Config;
 use crate::coverage::Coverage;
 use crate::identity::{Host, Store};
 use crate::metrics::Collector;
-use crate::probes::{self, Controls, Probes};
+use crate::probes::privileges::{self, Held, Need};
+use crate::probes::{self, Controls, EarlierConnections, PassError, Probes, Tier};
 use crate::protocol::Registry;
 use crate::stream::{Counters, Facts, Failure, Limits, Shard, Shards, Sink, Told, Traffic};
 use crate::telling::Teller;
@@ -269,7 +270,12 @@ async fn live(
     let missing = || anyhow!("a map of the eBPF programs is missing: this build is broken, please report it");
     let controls = probes.controls().context("the capture modes could not be mapped")?;
     let ring = Ring::new(probes.take_ring().ok_or_else(missing)?);
-    let live = Live::new(probes.take_processes().ok_or_else(missing)?, controls.clone());
+    let iterators = probes.take_earlier();
+    let most = config.probes.max_connections as usize / 2;
+    let by_proc = iterators.is_err().then(|| Earlier::read(Path::new("/proc"), probes.namespace, most));
+    let told = by_proc.as_ref().map(Earlier::counts);
+    let live =
+        Live::new(probes.take_processes().ok_or_else(missing)?, controls.clone()).with_earlier(by_proc);
     let covered_until = live.until();
     let kernel = probes.take_counters().ok_or_else(missing)?;
     let (shards, counters) = shards(config, &controls, &mut to)?;
@@ -281,12 +287,20 @@ async fn live(
 
     let stop = Arc::new(AtomicBool::new(false));
     let reader = spawn_reader(ring, dispatcher, Arc::clone(store), Arc::clone(&stop))?;
+    warn_of_privileges(probes.tier);
+    // The reader is at work and all hooks are in place: now it can be told what was there before.
+    let (earlier, no_iterators) = match iterators.and_then(EarlierConnections::enter) {
+        Ok(earlier) => (earlier, None),
+        Err(reason) => (told.unwrap_or_default(), Some(reason)),
+    };
     tracing::info!(
         tier = %probes.tier,
         hooks = probes.attached.join(","),
         processes,
-        "ready{}",
-        not_attached(&probes)
+        connections = earlier.clients + earlier.servers + earlier.unknown + earlier.unix,
+        "ready{}{}",
+        not_attached(&probes),
+        not_known(&earlier, no_iterators.as_ref())
     );
 
     let mut metrics = tokio::time::interval(config.metrics.interval());
@@ -346,6 +360,13 @@ async fn live(
     Ok(())
 }
 
+/// Says what this process may not see for lack of a capability.
+fn warn_of_privileges(tier: Tier) {
+    for Need { capability, purpose, .. } in Held::now().lacks(privileges::needs(tier)) {
+        tracing::warn!("without {capability}: it is needed {purpose}");
+    }
+}
+
 /// What the ready line says of hooks that could not be had.
 fn not_attached(probes: &Probes) -> String {
     let mut text = String::new();
@@ -360,6 +381,21 @@ fn not_attached(probes: &Probes) -> String {
     }
     if !probes.missing_fields.is_empty() {
         text.push_str(&format!("; kernel fields not found: {}", probes.missing_fields.join(", ")));
+    }
+    text
+}
+
+/// What the ready line says of connections from before that are not known yet.
+fn not_known(earlier: &remora_abi::maps::Earlier, no_iterators: Option<&PassError>) -> String {
+    let mut text = String::new();
+    if let Some(reason) = no_iterators {
+        text.push_str(&format!("; connections from before are told with their first bytes: {reason}"));
+    }
+    if earlier.left_out > 0 {
+        text.push_str(&format!(
+            "; no room for {} connections from before until they carry bytes",
+            earlier.left_out
+        ));
     }
     text
 }
@@ -445,6 +481,7 @@ fn attach(config: &Config) -> Result<Probes> {
         ring_bytes: config.probes.ring_bytes,
         max_connections: config.probes.max_connections,
         namespace: config.probes.netns.clone(),
+        iterators: config.probes.iterators,
         sample_interval_ms: config.metrics.interval_ms,
         floor: false,
     };

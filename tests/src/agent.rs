@@ -60,7 +60,9 @@ impl Tier {
         tried.as_deref()
     }
 
-    fn name(self) -> &'static str {
+    /// Its name, as in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Tier::Auto => "auto",
             Tier::Fentry => "fentry",
@@ -78,6 +80,18 @@ pub fn remora() -> PathBuf {
         .map_or_else(|| repository().join("target/release/remora"), PathBuf::from);
     assert!(path.exists(), "{} is missing: cargo build --release", path.display());
     path
+}
+
+/// A user without privileges.
+const NOBODY: u32 = 65_534;
+
+/// A copy of the agent that every user may run. Another process writes it: while this one has it open for writing, a child
+/// of another test would have it open, too, and it could not be run.
+#[must_use]
+pub fn copy_of_remora(place: &Place) -> PathBuf {
+    let to = place.join("remora");
+    let _ = Program::new("cp").arg(remora()).arg(&to).run().ok();
+    to
 }
 
 /// Settings of an agent to be started.
@@ -120,6 +134,14 @@ impl AgentBuilder {
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.program = self.program.env(name, value);
+        self
+    }
+
+    /// Runs it as a user who has these capabilities and no others, as bits by their numbers.
+    #[must_use]
+    pub fn capabilities(mut self, bits: u64) -> Self {
+        let own = copy_of_remora(&self.place);
+        self.program = self.program.executable(own).user(NOBODY).capabilities(bits);
         self
     }
 
@@ -204,19 +226,17 @@ impl Agent {
         self.running.output().matches("\"spanId\"").count()
     }
 
-    /// Waits, for a while at most, until it has nothing more to do than to look for more.
+    /// Waits, for a while at most, until it has nothing more to do than to look for more: none of its threads wants to run,
+    /// and it tells nothing, three times in a row.
     fn settle(&self) {
-        const LOOK: Duration = Duration::from_millis(300);
+        const LOOK: Duration = Duration::from_millis(150);
         const ENOUGH: Duration = Duration::from_secs(20);
-        // In hundredths of a second: a tenth of the time between two looks.
-        const IDLE: u64 = 3;
-        let id = self.running.id();
-        let mut before = None;
+        let (mut told, mut quiet) = (0, 0);
         let _ = wait_for(ENOUGH, || {
             std::thread::sleep(LOOK);
-            let now = (processor_time(id), self.running.output().len());
-            let last = before.replace(now);
-            last.is_some_and(|(used, told)| now.0 <= used + IDLE && now.1 == told)
+            let before = std::mem::replace(&mut told, self.running.output().len());
+            quiet = if before == told && !wants_to_run(self.running.id()) { quiet + 1 } else { 0 };
+            quiet == 3
         });
     }
 
@@ -252,12 +272,14 @@ impl Spans {
     }
 }
 
-/// Processor time that a process has used, in hundredths of a second (`proc_pid_stat(5)`, fields 14 and 15).
-fn processor_time(process: u32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    // The name in parentheses may hold spaces.
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-    fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
+/// Whether a thread of a process runs, or would if it had a processor (`proc_pid_stat(5)`, field 3).
+fn wants_to_run(process: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("stat")).ok()).any(|stat| {
+        // The name in parentheses may hold spaces.
+        let state = stat.rsplit(')').next().unwrap_or_default().trim_start();
+        state.starts_with(['R', 'D'])
+    })
 }
 
 fn parse(output: &str, log: String) -> Spans {

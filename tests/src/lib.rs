@@ -23,7 +23,7 @@ mod schedule;
 mod span;
 mod spans;
 
-pub use agent::{Agent, AgentBuilder, Tier, remora};
+pub use agent::{Agent, AgentBuilder, Tier, copy_of_remora, remora};
 pub use collector::{Answer, Collector, Delivery, Sink};
 pub use coverage::Coverage;
 pub use http::{Client, Reply, head_end, serve};

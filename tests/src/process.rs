@@ -24,6 +24,7 @@ pub struct Program {
     folder: Option<PathBuf>,
     netns: Option<Arc<File>>,
     user: Option<u32>,
+    capabilities: Option<u64>,
     input: Vec<u8>,
 }
 
@@ -38,6 +39,7 @@ impl Program {
             folder: None,
             netns: None,
             user: None,
+            capabilities: None,
             input: Vec::new(),
         }
     }
@@ -81,6 +83,20 @@ impl Program {
     #[must_use]
     pub fn user(mut self, id: u32) -> Self {
         self.user = Some(id);
+        self
+    }
+
+    /// Gives a user without privileges these capabilities and no others, as bits by their numbers (capabilities(7)).
+    #[must_use]
+    pub fn capabilities(mut self, bits: u64) -> Self {
+        self.capabilities = Some(bits);
+        self
+    }
+
+    /// The same, but another executable.
+    #[must_use]
+    pub(crate) fn executable(mut self, path: impl AsRef<OsStr>) -> Self {
+        self.executable = path.as_ref().to_owned();
         self
     }
 
@@ -162,32 +178,66 @@ impl Program {
         }
         command.process_group(0);
         let netns = self.netns.clone();
-        let user = self.user;
+        let (user, capabilities) = (self.user, self.capabilities);
         let parent = std::process::id();
         // SAFETY: only system calls that are async-signal-safe, no allocation.
         unsafe {
-            command.pre_exec(move || prepare(netns.as_deref(), user, parent));
+            command.pre_exec(move || prepare(netns.as_deref(), user, capabilities, parent));
         }
         command
     }
 }
 
 /// Runs in the child between fork and exec.
-fn prepare(netns: Option<&File>, user: Option<u32>, parent: u32) -> io::Result<()> {
+fn prepare(
+    netns: Option<&File>,
+    user: Option<u32>,
+    capabilities: Option<u64>,
+    parent: u32,
+) -> io::Result<()> {
     if let Some(netns) = netns {
         netns::enter(netns)?;
     }
     // SAFETY: plain system calls with constants and values; `setgroups` gets no list.
     unsafe {
+        if capabilities.is_some() && libc::prctl(libc::PR_SET_KEEPCAPS, 1) < 0 {
+            return Err(io::Error::last_os_error());
+        }
         if let Some(user) = user
             && (libc::setgroups(0, std::ptr::null()) < 0 || libc::setgid(user) < 0 || libc::setuid(user) < 0)
         {
             return Err(io::Error::last_os_error());
         }
+        if let Some(capabilities) = capabilities {
+            hold(capabilities)?;
+        }
         // SIGTERM and not SIGKILL, so that a master process takes its workers along.
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
         if libc::getppid() as u32 != parent {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+    }
+    Ok(())
+}
+
+/// Lets the calling process, and the program that it is going to run, have these capabilities and no others.
+fn hold(capabilities: u64) -> io::Result<()> {
+    /// `_LINUX_CAPABILITY_VERSION_3` (include/uapi/linux/capability.h)
+    const VERSION: u32 = 0x2008_0522;
+    let header: [u32; 2] = [VERSION, 0];
+    let (low, high) = (capabilities as u32, (capabilities >> 32) as u32);
+    // Effective, permitted and inheritable, of the lower and the upper 32.
+    let sets: [[u32; 3]; 2] = [[low; 3], [high; 3]];
+    // SAFETY: header and sets are as `capset` takes them; the rest are constants.
+    unsafe {
+        if libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        for number in (0..64).filter(|number| capabilities & (1 << number) != 0) {
+            let raise = libc::PR_CAP_AMBIENT_RAISE as libc::c_ulong;
+            if libc::prctl(libc::PR_CAP_AMBIENT, raise, number as libc::c_ulong, 0_u64, 0_u64) < 0 {
+                return Err(io::Error::last_os_error());
+            }
         }
     }
     Ok(())

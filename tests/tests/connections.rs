@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use remora_tests::{
     Agent, Body, Client, Kind, Netns, Place, Program, Running, Schedule, Tier, built, each_tier, go_program,
-    installed, nginx, node, python, python_server,
+    installed, nginx, node, patience, python, python_server,
 };
 
 const PORT: u16 = 8080;
@@ -103,7 +103,8 @@ fn agent_comes_between_request_and_response(tier: Tier) {
     let net = Netns::new();
     let mut server = python_server(&net, "127.0.0.1", PORT);
     let mut client = Client::connect(&net, ADDRESS);
-    client.send("GET /slow/6000 HTTP/1.1\r\nHost: test\r\n\r\n");
+    let wait = 6000 * patience();
+    client.send(format!("GET /slow/{wait} HTTP/1.1\r\nHost: test\r\n\r\n"));
     // A thread of its own serves the connection: the request was read.
     server.wait_until("serves", |id| {
         std::fs::read_dir(format!("/proc/{id}/task")).is_ok_and(|threads| threads.count() > 1)
@@ -119,7 +120,9 @@ fn agent_comes_between_request_and_response(tier: Tier) {
         let _ = side
             .exactly(3)
             .each("to a request after ready", |span| span.target().starts_with("/hello?"))
-            .each("not as long as the one before", |span| span.duration() < Duration::from_secs(3));
+            .each("not as long as the one before", |span| {
+                span.duration() < Duration::from_secs(3) * patience()
+            });
     }
     assert_eq!(spans.coverage.get("unpaired_responses"), 2, "one at each end\n{}", spans.coverage);
 }

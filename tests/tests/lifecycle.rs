@@ -1,26 +1,18 @@
 //! How the agent starts, ends and refuses; the doctor; recordings.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use remora_tests::{
-    Agent, Body, Netns, Place, Program, Running, Schedule, Spans, Tier, each_tier, nginx, patience, python,
-    python_server, remora, wait_for,
+    Agent, Body, Netns, Place, Program, Running, Schedule, Spans, Tier, copy_of_remora, each_tier, nginx,
+    patience, python, python_server, remora, wait_for,
 };
 
 const PORT: u16 = 8080;
 const NOBODY: u32 = 65_534;
 
 each_tier!(ends_in_time_under_load, leaves_nothing_attached, replays_what_it_recorded);
-
-/// A copy of the agent that every user may run. Another process writes it: while this one has it open for writing, a
-/// child of another test would have it open, too, and it could not be run.
-fn copy(place: &Place) -> PathBuf {
-    let to = place.join("remora");
-    let _ = Program::new("cp").arg(remora()).arg(&to).run().ok();
-    to
-}
 
 /// An error for the user: one clear sentence, not a backtrace.
 #[track_caller]
@@ -110,11 +102,12 @@ fn leaves_nothing_attached(tier: Tier) {
 #[test]
 fn needs_privileges() {
     let place = Place::new();
-    let errors = Program::new(copy(&place)).args(["run", "--export", "stdout"]).user(NOBODY).run().refused();
+    let errors =
+        Program::new(copy_of_remora(&place)).args(["run", "--export", "stdout"]).user(NOBODY).run().refused();
     assert!(errors.contains("root") || errors.contains("CAP_"), "says what is needed: {errors}");
     one_sentence(&errors, &[]);
     let file = place.path().join("recording");
-    let errors = Program::new(copy(&place)).arg("record").arg(file).user(NOBODY).run().refused();
+    let errors = Program::new(copy_of_remora(&place)).arg("record").arg(file).user(NOBODY).run().refused();
     one_sentence(&errors, &[]);
 }
 
@@ -159,7 +152,7 @@ fn doctor() {
     }
     // Someone without privileges can ask, too, and is told that the main job is not possible.
     let place = Place::new();
-    let unprivileged = Program::new(copy(&place)).args(["doctor", "--json"]).user(NOBODY).run();
+    let unprivileged = Program::new(copy_of_remora(&place)).args(["doctor", "--json"]).user(NOBODY).run();
     assert!(!unprivileged.status.success(), "the main job needs privileges");
     assert!(
         serde_json::from_str::<serde_json::Value>(&unprivileged.output).is_ok(),
@@ -206,7 +199,7 @@ fn replays_what_it_recorded(tier: Tier) {
     // The recording is for its owner's eyes only, until its owner says otherwise.
     std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644))
         .expect("permissions");
-    let program = copy(&place);
+    let program = copy_of_remora(&place);
     let replayed: Vec<Spans> = (0..2)
         .map(|_| {
             let started = Instant::now();

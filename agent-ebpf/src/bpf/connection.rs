@@ -7,13 +7,17 @@ use remora_abi::loss::Counter;
 use remora_abi::maps::{CONNECTING, Connection, NO_DIRECTION, OWN_CONNECTING, Stream};
 use remora_abi::offsets::ticks;
 use remora_abi::record::{
-    self, AF_INET, AF_INET6, AF_UNIX, Close, Failed, Header, OPEN_MIDSTREAM, Open, ROLE_CLIENT, ROLE_SERVER,
-    ROLE_UNKNOWN, Sample,
+    self, AF_INET, AF_INET6, AF_UNIX, Close, Failed, Header, OPEN_EARLIER, OPEN_MIDSTREAM, Open, ROLE_CLIENT,
+    ROLE_SERVER, ROLE_UNKNOWN, Sample,
 };
 
 use crate::globals::{CONNECTIONS, NUMBERS, PROCESSES, Program, UNIX_CONNECTIONS, count, offset, setting};
 use crate::kernel::{STREAM, Sock, TCP, UDP, at, bounded, read};
+use crate::role;
 use crate::segment::reserve;
+
+/// Enter only what is not in the map (include/uapi/linux/bpf.h).
+pub const BPF_NOEXIST: u64 = 1;
 
 /// Whether the configuration leaves the socket's network namespace out.
 #[inline(always)]
@@ -65,6 +69,16 @@ fn new<const TYPED: bool>(
         unseen_read: 0,
         unseen_written: 0,
     }
+}
+
+/// A connection that is older than our view of it, as it enters the table: position 0 is the next byte.
+#[inline(always)]
+pub fn earlier<const TYPED: bool>(sock: Sock<TYPED>, giver: Program, ignored: bool) -> Connection {
+    let mut connection = new(sock, giver, ROLE_UNKNOWN, 0, ignored);
+    if connection.ports != 0 {
+        connection.role = role::of(sock.0);
+    }
+    connection
 }
 
 /// What a socket is to us.
@@ -144,7 +158,7 @@ fn known_inet<const TYPED: bool>(sock: Sock<TYPED>, ports: u32) -> Option<*mut C
 /// Enters a TCP connection that is older than our view of it.
 #[inline(always)]
 pub fn enter_tcp<const TYPED: bool>(sock: Sock<TYPED>, direction: u8, bytes: u32) -> Option<*mut Connection> {
-    let mut connection = new(sock, Program::of(direction), ROLE_UNKNOWN, 0, foreign(sock));
+    let mut connection = earlier(sock, Program::of(direction), foreign(sock));
     // Position 0 is the first byte that we see; under a layer that changes the bytes, the next one.
     let bytes = if bytes != 0 && sock.layered() { 0 } else { bytes };
     if direction == record::READ {
@@ -152,11 +166,19 @@ pub fn enter_tcp<const TYPED: bool>(sock: Sock<TYPED>, direction: u8, bytes: u32
     } else {
         connection.write.sequence = connection.write.sequence.wrapping_sub(bytes);
     }
-    if CONNECTIONS.insert(sock.0, connection, 0).is_err() {
+    // Another socket may have been at this address. Or a pass of the iterator, or a call on another CPU, has entered this
+    // one a moment ago: then it has its number.
+    // SAFETY: a live element of the map; torn reads are of no consequence.
+    let stale = CONNECTIONS
+        .get_ptr(sock.0)
+        .is_some_and(|known| unsafe { !same_ports((*known).ports, connection.ports) });
+    let entered = CONNECTIONS.insert(sock.0, connection, if stale { 0 } else { BPF_NOEXIST });
+    let known = CONNECTIONS.get_ptr_mut(sock.0);
+    if entered.is_err() && known.is_none() {
         count(Counter::ConnectionsFull, 1);
-        return None;
     }
-    if connection.ignored == 0 { CONNECTIONS.get_ptr_mut(sock.0) } else { None }
+    // SAFETY: a live element of the map.
+    known.filter(|known| unsafe { (**known).ignored } == 0)
 }
 
 #[inline(always)]
@@ -167,16 +189,20 @@ fn find_unix<const TYPED: bool>(sock: Sock<TYPED>, direction: u8) -> Option<*mut
         if known.inode == sock.inode() {
             return if known.ignored == 0 { Some(connection) } else { None };
         }
+        let _ = UNIX_CONNECTIONS.remove(sock.0);
     }
     if sock.kind() != STREAM {
         return None;
     }
-    let connection = new(sock, Program::of(direction), ROLE_UNKNOWN, 0, foreign(sock));
-    if UNIX_CONNECTIONS.insert(sock.0, connection, 0).is_err() {
+    let connection = earlier(sock, Program::of(direction), foreign(sock));
+    // As above, others may be as fast.
+    let entered = UNIX_CONNECTIONS.insert(sock.0, connection, BPF_NOEXIST);
+    let known = UNIX_CONNECTIONS.get_ptr_mut(sock.0);
+    if entered.is_err() && known.is_none() {
         count(Counter::ConnectionsFull, 1);
-        return None;
     }
-    if connection.ignored == 0 { UNIX_CONNECTIONS.get_ptr_mut(sock.0) } else { None }
+    // SAFETY: a live element of the map.
+    known.filter(|known| unsafe { (**known).ignored } == 0)
 }
 
 /// Tells user space that a unix socket is gone, and forgets it.
@@ -406,9 +432,29 @@ pub fn open<const TYPED: bool>(
     now: u64,
 ) -> bool {
     let Some(mut entry) = reserve::<Open>() else { return false };
-    let record = entry.as_mut_ptr();
+    // SAFETY: the reservation is of that size.
+    unsafe { describe(entry.as_mut_ptr(), sock, connection, process, now, false) };
+    entry.submit(crate::segment::wake_flag(size_of::<Open>() as u64));
+    connection.opened = 1;
+    connection.sampled = ticks(now);
+    true
+}
+
+/// Writes what is to be told of a connection; `earlier` if it was there when the agent came.
+///
+/// # Safety
+/// There is room for it at `record`.
+#[inline(always)]
+pub unsafe fn describe<const TYPED: bool>(
+    record: *mut Open,
+    sock: Sock<TYPED>,
+    connection: &Connection,
+    process: u32,
+    now: u64,
+    earlier: bool,
+) {
     let family = sock.family();
-    // SAFETY: the reservation is of that size. Each field is written where it stands: a copy of the whole would be made
+    // SAFETY: as the caller promises. Each field is written where it stands: a copy of the whole would be made
     // byte by byte, and the verifier would follow each.
     unsafe {
         (*record).header = Header { kind: record::OPEN, payload: 0, time: now };
@@ -428,7 +474,8 @@ pub fn open<const TYPED: bool>(
         (*record).local_port = (connection.ports >> 16) as u16;
         (*record).remote_port = u16::from_be(connection.ports as u16);
         (*record).role = connection.role;
-        (*record).flags = if connection.established == 0 { OPEN_MIDSTREAM } else { 0 };
+        (*record).flags = if connection.established == 0 { OPEN_MIDSTREAM } else { 0 }
+            | if earlier { OPEN_EARLIER } else { 0 };
         clear::<2>((&raw mut (*record).local).cast());
         clear::<2>((&raw mut (*record).remote).cast());
         clear::<13>((&raw mut (*record).path).cast());
@@ -450,8 +497,4 @@ pub fn open<const TYPED: bool>(
             }
         }
     }
-    entry.submit(crate::segment::wake_flag(size_of::<Open>() as u64));
-    connection.opened = 1;
-    connection.sampled = ticks(now);
-    true
 }

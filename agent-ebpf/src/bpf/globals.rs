@@ -4,7 +4,8 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf};
 use remora_abi::loss::{COUNTERS, Counter};
 use remora_abi::maps::{
-    Batch, Connection, Control, DatagramSocket, Listener, Process, Sender, Transfer, calls,
+    Batch, Connection, Control, DatagramSocket, Earlier, Listener, Process, Sender, Transfer,
+    UNIX_CONNECTIONS as MOST_UNIX, calls,
 };
 use remora_abi::offsets::{Offsets, Settings};
 use remora_abi::record::{Datagram, MAX_CAPTURE, MAX_DATAGRAM, READ, Segment};
@@ -30,6 +31,8 @@ pub static SETTINGS: Settings = Settings {
     iterator_vector: 0,
     iterator_buffer: 0,
     iterator_mask: 0,
+    earlier_connections: 0,
+    earlier_unix: 0,
 };
 
 /// A global's field as the agent set it: volatile, since the compiler knows only the value that stands here.
@@ -65,7 +68,7 @@ pub static CONNECTIONS: HashMap<u64, Connection> = HashMap::with_max_entries(65_
 
 /// Unix stream sockets, likewise. Nothing tells of their end, so the table forgets the least recently used.
 #[map]
-pub static UNIX_CONNECTIONS: LruHashMap<u64, Connection> = LruHashMap::with_max_entries(16_384, 0);
+pub static UNIX_CONNECTIONS: LruHashMap<u64, Connection> = LruHashMap::with_max_entries(MOST_UNIX, 0);
 
 /// UDP sockets, likewise.
 #[map]
@@ -78,6 +81,11 @@ pub static SENDERS: LruHashMap<u64, Sender> = LruHashMap::with_max_entries(4_096
 /// How far a thread is within a `sendmmsg` or `recvmmsg` on a UDP socket, likewise.
 #[map]
 pub static BATCHES: LruHashMap<u64, Batch> = LruHashMap::with_max_entries(1_024, 0);
+
+/// The files that the system call is about in which a thread is, by the address of its `struct task_struct`: the first
+/// argument's and, of `splice`, the third's. Zeros where the descriptor tells, because nobody can change its meaning.
+#[map]
+pub static CALLED: LruHashMap<u64, [u64; 2]> = LruHashMap::with_max_entries(16_384, 0);
 
 /// The listener that a thread is just closing, by process and thread id.
 #[map]
@@ -121,10 +129,12 @@ pub enum Program {
     ReadDatagram,
     /// What sees a datagram sent, likewise.
     WriteDatagram,
+    /// A pass over all sockets.
+    Iterator,
 }
 
 /// How many there are.
-const PROGRAMS: u32 = 6;
+const PROGRAMS: u32 = 7;
 
 impl Program {
     /// The one that sees bytes of that direction.
@@ -138,13 +148,17 @@ impl Program {
 #[map]
 pub static NUMBERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(PROGRAMS, 0);
 
+/// What the passes have entered of connections from before the agent.
+#[map]
+pub static EARLIER: Array<Earlier> = Array::with_max_entries(1, 0);
+
 /// The programs of system calls, by [`remora_abi::maps::calls`].
 #[map]
 pub static CALLS: ProgramArray = ProgramArray::with_max_entries(calls::COUNT, 0);
 
-/// Where a [`Program`] works.
+/// Where a [`Program`] works; the last needs no place.
 #[map]
-pub static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(PROGRAMS, 0);
+pub static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(PROGRAMS - 1, 0);
 
 /// What a program knows of the present call, and the record that it makes of it.
 ///

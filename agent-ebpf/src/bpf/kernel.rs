@@ -65,9 +65,9 @@ pub const STREAM: u16 = 1;
 /// `SOCK_DGRAM`
 pub const DATAGRAM: u16 = 2;
 
-/// The socket behind a descriptor of the current process, if it is one.
+/// The file behind a descriptor of the current process, 0 if there is none.
 #[inline(always)]
-pub fn socket(descriptor: u64) -> Option<Sock<false>> {
+pub fn file(descriptor: u64) -> u64 {
     // SAFETY: a helper without preconditions.
     let task = unsafe { bpf_get_current_task() };
     let files: u64 = read(at(task, offset!(task_files)));
@@ -80,19 +80,7 @@ pub fn socket(descriptor: u64) -> Option<Sock<false>> {
         (read(at(table, offset!(table_size))), read(at(table, offset!(table_files))))
     };
     let descriptor = descriptor as u32;
-    if descriptor >= size {
-        return None;
-    }
-    let file: u64 = read(array + descriptor as u64 * 8);
-    let inode: u64 = read(at(file, offset!(file_inode)));
-    let mode: u16 = read(at(inode, offset!(inode_mode)));
-    // S_ISSOCK
-    if mode & 0o170_000 != 0o140_000 {
-        return None;
-    }
-    let socket: u64 = read(at(file, offset!(file_private)));
-    let sock: u64 = read(at(socket, offset!(socket_sock)));
-    if sock == 0 { None } else { Some(Sock(sock)) }
+    if descriptor >= size { 0 } else { read(array + descriptor as u64 * 8) }
 }
 
 /// `PF_IO_WORKER` (include/linux/sched.h)
@@ -144,13 +132,30 @@ pub fn by_ring<const TYPED: bool>(sock: Sock<TYPED>, descriptor: u64) -> bool {
     if load::<u32>(at(task, offset!(task_flags))) & IO_WORKER != 0 {
         return true;
     }
-    load::<u64>(at(task, offset!(task_ring))) != 0 && socket(descriptor).is_none_or(|other| other.0 != sock.0)
+    load::<u64>(at(task, offset!(task_ring))) != 0
+        && Sock::of_file(file(descriptor)).is_none_or(|other| other.0 != sock.0)
 }
 
 /// A `struct sock`. `TYPED` says that the verifier knows it as that (an argument of a BTF tracepoint): its fields are then
 /// loaded like any memory, a fault gives zeros, and no helper is called.
 #[derive(Clone, Copy)]
 pub struct Sock<const TYPED: bool>(pub u64);
+
+impl Sock<false> {
+    /// The socket behind a `struct file`, if it is one.
+    #[inline(always)]
+    pub fn of_file(file: u64) -> Option<Self> {
+        let inode: u64 = read(at(file, offset!(file_inode)));
+        let mode: u16 = read(at(inode, offset!(inode_mode)));
+        // S_ISSOCK
+        if mode & 0o170_000 != 0o140_000 {
+            return None;
+        }
+        let socket: u64 = read(at(file, offset!(file_private)));
+        let sock: u64 = read(at(socket, offset!(socket_sock)));
+        if sock == 0 { None } else { Some(Self(sock)) }
+    }
+}
 
 impl<const TYPED: bool> Sock<TYPED> {
     /// A field of `struct sock`.

@@ -159,6 +159,19 @@ impl Call {
         }
     }
 
+    /// First and third argument alone: those that may be descriptors.
+    #[inline(always)]
+    pub fn descriptors(registers: u64) -> (u64, u64) {
+        #[cfg(bpf_target_arch = "x86_64")]
+        {
+            (register!(registers, di), register!(registers, dx))
+        }
+        #[cfg(bpf_target_arch = "aarch64")]
+        {
+            (register!(registers, orig_x0), load(at(registers, 16)))
+        }
+    }
+
     /// Number and mode alone, for a first look.
     #[inline(always)]
     pub fn number_of(registers: u64) -> (i64, bool) {

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         ring_bytes: 4096,
         max_connections: 1024,
         namespace: None,
+        iterators: false,
         sample_interval_ms: u64::MAX,
         floor: true,
     };

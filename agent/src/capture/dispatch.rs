@@ -11,7 +11,7 @@ use remora_abi::record::{DATAGRAM_OWN, Datagram, Failed, Header, Open};
 use super::file::{FileError, Writer};
 use super::golang::GoProcesses;
 use super::own::OwnConnections;
-use super::{Record, USER_EXEC, USER_FACTS};
+use super::{Earlier, Record, USER_EXEC, USER_FACTS};
 use crate::identity::{ProcessFacts, Store};
 use crate::probes::{Controls, ProcessTable};
 use crate::stream::Shards;
@@ -23,6 +23,8 @@ const PROC: &str = "/proc";
 pub struct Live {
     go: GoProcesses,
     own: OwnConnections,
+    /// What `/proc` told of connections from before, if it was asked.
+    earlier: Option<Earlier>,
     own_process: u32,
     controls: Controls,
     /// When the last hook was attached (`CLOCK_MONOTONIC`, nanoseconds).
@@ -38,11 +40,18 @@ impl Live {
         Self {
             go: GoProcesses::new(processes),
             own: OwnConnections::default(),
+            earlier: None,
             own_process: std::process::id(),
             controls,
             since: crate::clock::monotonic(),
             until: Arc::new(AtomicU64::new(u64::MAX)),
         }
+    }
+
+    /// The same, with what `/proc` told of connections from before.
+    #[must_use]
+    pub fn with_earlier(self, earlier: Option<Earlier>) -> Self {
+        Self { earlier, ..self }
     }
 
     /// Where the time is to be entered (`CLOCK_MONOTONIC`, nanoseconds) before hooks are detached.
@@ -118,7 +127,7 @@ impl Dispatcher {
             Record::Sample(sample) => self.hand_over(sample.connection, bytes),
             Record::Reset(reset) => self.hand_over(reset.connection, bytes),
             Record::Failed(failed) => self.failed(&failed, bytes),
-            Record::Open(open) => self.open(open, bytes),
+            Record::Open(open) => self.open(open),
             Record::Exec(exec, arguments, environment) => {
                 let facts = ProcessFacts::from_exec(&exec, arguments, environment);
                 if let Some(live) = &mut self.live {
@@ -150,8 +159,8 @@ impl Dispatcher {
         }
     }
 
-    fn open(&mut self, open: &[u8], bytes: &[u8]) {
-        let Some(open) = Open::read(open) else { return };
+    fn open(&mut self, open: &[u8]) {
+        let Some(mut open) = Open::read(open) else { return };
         if let Some(live) = &mut self.live {
             if open.process == live.own_process {
                 live.own.add(&open);
@@ -162,12 +171,15 @@ impl Dispatcher {
                 live.controls.set(&Control { connection, mode: MODE_OFF, ..Control::default() });
                 return;
             }
+            if let Some(earlier) = &mut live.earlier {
+                earlier.complete(&mut open);
+            }
             if let Some(facts) = self.store.learn(Path::new(PROC), open.process) {
                 live.go.look(open.process);
                 self.write_facts(USER_FACTS, open.header.time, &facts);
             }
         }
-        self.hand_over(open.connection, bytes);
+        self.hand_over(open.connection, open.as_bytes());
     }
 
     fn failed(&mut self, failed: &Failed, bytes: &[u8]) {

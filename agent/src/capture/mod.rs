@@ -4,6 +4,7 @@
 //! what tells of connections to the shard that owns the connection.
 
 mod dispatch;
+mod earlier;
 pub mod file;
 mod golang;
 mod own;
@@ -11,5 +12,6 @@ mod record;
 mod ring;
 
 pub use dispatch::{Dispatcher, Live};
+pub use earlier::Earlier;
 pub use record::{Record, USER_EXEC, USER_FACTS};
 pub use ring::Ring;

@@ -61,11 +61,20 @@ pub struct Probes {
     pub max_connections: u32,
     /// Watch only connections in this network namespace.
     pub netns: Option<PathBuf>,
+    /// Learn of connections from before the agent by the kernel's iterators: `true`. Otherwise each is told when its first
+    /// bytes move.
+    pub iterators: bool,
 }
 
 impl Default for Probes {
     fn default() -> Self {
-        Self { tier: Choice::Auto, ring_bytes: 8 << 20, max_connections: 65_536, netns: None }
+        Self {
+            tier: Choice::Auto,
+            ring_bytes: 8 << 20,
+            max_connections: 65_536,
+            netns: None,
+            iterators: true,
+        }
     }
 }
 

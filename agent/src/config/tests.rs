@@ -43,7 +43,13 @@ fn defaults() {
     assert_eq!(config, Config::default());
     assert_eq!(
         config.probes,
-        Probes { tier: Choice::Auto, ring_bytes: 8_388_608, max_connections: 65_536, netns: None }
+        Probes {
+            tier: Choice::Auto,
+            ring_bytes: 8_388_608,
+            max_connections: 65_536,
+            netns: None,
+            iterators: true
+        }
     );
     assert_eq!((config.metrics.interval(), config.log.level), (Duration::from_secs(60), LogLevel::Info));
     assert!((1..=8).contains(&config.capture.shards()) && !config.disabled);
@@ -111,7 +117,7 @@ fn precedence() {
 #[test]
 fn flags_over_file() {
     let yaml = "export: { destination: stdout }\nprobes: { tier: syscall-tracepoint, ring_bytes: 1048576, \
-                max_connections: 2048, netns: /a }\ncapture: { shards: 3 }\n";
+                max_connections: 2048, netns: /a, iterators: false }\ncapture: { shards: 3 }\n";
     let config = load(yaml, &[], &[]).unwrap();
     assert_eq!(config.export.destination, Destination::Stdout);
     assert_eq!(
@@ -121,6 +127,7 @@ fn flags_over_file() {
             ring_bytes: 1_048_576,
             max_connections: 2048,
             netns: Some("/a".into()),
+            iterators: false,
         }
     );
     assert_eq!((config.capture.shards, config.capture.shards()), (3, 3));
@@ -146,7 +153,8 @@ fn flags_over_file() {
             tier: Choice::Tracepoint,
             ring_bytes: 2_097_152,
             max_connections: 4096,
-            netns: Some("/b".into())
+            netns: Some("/b".into()),
+            iterators: false
         }
     );
     assert_eq!(config.capture.shards, 5);
@@ -209,7 +217,7 @@ fn bad_files() {
         &[],
         &[],
         "remora.yaml, line 3: probes: unknown field `ring`, expected one of `tier`, `ring_bytes`, `max_connections`, \
-         `netns`: correct the key or its value, or leave it out to have the default",
+         `netns`, `iterators`: correct the key or its value, or leave it out to have the default",
     );
     refused(
         "probes:\n  ring_bytes: many\n",

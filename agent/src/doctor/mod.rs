@@ -8,7 +8,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::probes::{self, ProbeError, Tier};
+use crate::probes::privileges::{self, Held, Need};
+use crate::probes::{self, PassError, ProbeError, Tier};
 use processes::ProcessReport;
 
 /// All findings.
@@ -21,7 +22,7 @@ pub struct Report {
     /// The kernel and the rights of this process.
     pub host: Vec<Finding>,
     /// Each tier, tried.
-    pub tiers: Vec<Finding>,
+    pub tiers: Vec<TierReport>,
     /// Each process with sockets.
     pub processes: Vec<ProcessReport>,
 }
@@ -39,16 +40,42 @@ pub struct Finding {
     pub advice: Option<String>,
 }
 
+/// A tier, tried.
+#[derive(Clone, Debug, Serialize)]
+pub struct TierReport {
+    /// Which.
+    pub tier: Tier,
+    /// Whether it could be had.
+    #[serde(flatten)]
+    pub finding: Finding,
+    /// Milliseconds that it took to load and attach it.
+    pub load_ms: Option<f64>,
+    /// What it needs on this kernel, whether that is there or not.
+    pub privileges: Vec<Need>,
+    /// Its programs, by name; empty if it could not be had.
+    pub programs: Vec<ProgramReport>,
+}
+
+/// A program that was loaded.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProgramReport {
+    /// Its name.
+    pub name: String,
+    /// Instructions that the verifier looked at, of at most 1,000,000; `None` if this kernel does not tell.
+    pub instructions: Option<u32>,
+}
+
 /// Looks at everything. Tiers are tried for real: attached, and detached at once.
 #[must_use]
 pub fn examine() -> Report {
-    let tiers: Vec<(Tier, Finding)> = Tier::ALL.into_iter().map(|tier| (tier, try_tier(tier))).collect();
-    let tier = tiers.iter().find(|(_, finding)| finding.ok == Some(true)).map(|(tier, _)| *tier);
+    let mut earlier = None;
+    let tiers: Vec<TierReport> = Tier::ALL.into_iter().map(|tier| try_tier(tier, &mut earlier)).collect();
+    let tier = tiers.iter().find(|tried| tried.finding.ok == Some(true)).map(|tried| tried.tier);
     Report {
         can_run: tier.is_some(),
         tier,
-        host: vec![kernel(), types(), privileges(), lockdown()],
-        tiers: tiers.into_iter().map(|(_, finding)| finding).collect(),
+        host: [kernel(), types(), privileges(), lockdown()].into_iter().chain(earlier).collect(),
+        tiers,
         processes: processes::survey(Path::new("/proc"), tier),
     }
 }
@@ -57,24 +84,39 @@ fn finding(what: &str, ok: Option<bool>, found: impl Into<String>, advice: Optio
     Finding { what: what.to_owned(), ok, found: found.into(), advice: advice.map(str::to_owned) }
 }
 
-fn try_tier(tier: Tier) -> Finding {
+/// Tries a tier, and what goes with every tier: the first that can be had tells of it.
+fn try_tier(tier: Tier, earlier: &mut Option<Finding>) -> TierReport {
     // Small maps: nothing is going to be captured.
     let settings = probes::Settings {
         tier: tier.forced(),
         ring_bytes: 256 * 1024,
         max_connections: 1024,
         namespace: None,
+        iterators: true,
         sample_interval_ms: u64::MAX,
         floor: false,
     };
     let what = format!("tier {tier}");
-    match probes::attach(&settings) {
-        Ok(probes) => {
-            tracing::debug!(programs = ?probes.programs(), "{what}");
-            let largest = probes.programs().into_iter().filter_map(|(_, verified)| verified).max();
+    let mut report = TierReport {
+        tier,
+        finding: finding(&what, Some(false), "", None),
+        load_ms: None,
+        privileges: privileges::needs(tier),
+        programs: Vec::new(),
+    };
+    report.finding = match probes::attach(&settings) {
+        Ok(mut probes) => {
+            earlier.get_or_insert_with(|| earlier_connections(probes.take_earlier().err().as_ref()));
+            report.load_ms = Some(probes.took.as_secs_f64() * 1000.0);
+            let programs = probes.programs().into_iter();
+            report.programs =
+                programs.map(|(name, instructions)| ProgramReport { name, instructions }).collect();
+            report.programs.sort_by(|one, other| one.name.cmp(&other.name));
+            let largest = report.programs.iter().filter_map(|program| program.instructions).max();
             let size =
                 largest.map_or(String::new(), |n| format!(", largest program {n} verified instructions"));
-            finding(&what, Some(true), format!("attached {} hooks{size}", probes.attached.len()), None)
+            let took = format!(", in {:.0} ms", probes.took.as_secs_f64() * 1000.0);
+            finding(&what, Some(true), format!("attached {} hooks{size}{took}", probes.attached.len()), None)
         }
         Err(ProbeError::NoTier { refused, .. }) => {
             let reasons: Vec<String> = refused.into_iter().map(|(_, reason)| reason).collect();
@@ -89,7 +131,23 @@ fn try_tier(tier: Tier) -> Finding {
             finding(&what, Some(false), reasons.join("; "), Some(advice))
         }
         Err(error) => finding(&what, Some(false), error.to_string(), None),
-    }
+    };
+    report
+}
+
+/// Whether connections from before the agent are known at its start.
+fn earlier_connections(no_iterators: Option<&PassError>) -> Finding {
+    let what = "connections from before";
+    let Some(reason) = no_iterators else {
+        return finding(what, Some(true), "known at start, by the kernel's iterator over open files", None);
+    };
+    let counted = if Path::new("/proc/net/tcp").exists() { ", and counted by /proc" } else { "" };
+    finding(
+        what,
+        None,
+        format!("known when their first bytes move{counted}: {reason}"),
+        Some("CAP_BPF and CAP_PERFMON, and a kernel whose security modules permit BPF iterators"),
+    )
 }
 
 fn kernel() -> Finding {
@@ -113,37 +171,25 @@ fn types() -> Finding {
     }
 }
 
-/// Capabilities that matter, by number (include/uapi/linux/capability.h).
-const CAPABILITIES: [(u32, &str); 5] = [
-    (39, "CAP_BPF"),
-    (38, "CAP_PERFMON"),
-    (19, "CAP_SYS_PTRACE"),
-    (21, "CAP_SYS_ADMIN"),
-    (24, "CAP_SYS_RESOURCE"),
-];
-
+/// What the tiers need, together; each tier's own stands with it.
 fn privileges() -> Finding {
-    let status = read("/proc/self/status");
-    let effective = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))
-        .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
-        .unwrap_or(0);
-    let has = |number: u32| effective & (1 << number) != 0;
-    let (held, lacking): (Vec<_>, Vec<_>) = CAPABILITIES.iter().partition(|(number, _)| has(*number));
-    let names = |list: Vec<&(u32, &str)>| list.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(" ");
-    let ok = has(21) || (has(39) && has(38));
-    let found = match lacking.is_empty() {
-        true => names(held),
-        false => format!(
-            "{}; without {}",
-            if held.is_empty() { "none".to_owned() } else { names(held) },
-            names(lacking)
-        ),
-    };
-    let advice =
-        "run as root, or with CAP_BPF and CAP_PERFMON; CAP_SYS_PTRACE lets other users' processes be named";
-    finding("privileges", Some(ok), found, (!ok).then_some(advice))
+    let mut needs: Vec<Need> = Vec::new();
+    for need in Tier::ALL.into_iter().flat_map(privileges::needs) {
+        if !needs.iter().any(|known| known.capability == need.capability) {
+            needs.push(need);
+        }
+    }
+    let held = Held::now();
+    let (there, lacking): (Vec<Need>, Vec<Need>) =
+        needs.into_iter().partition(|need| held.has(need.capability));
+    let mut found = privileges::names(there.iter().map(|need| need.capability));
+    let mut advice = String::new();
+    for Need { capability, purpose, .. } in &lacking {
+        found.push_str(&format!("{}without {capability}", if found.is_empty() { "" } else { "; " }));
+        advice.push_str(&format!("{}{capability} {purpose}", if advice.is_empty() { "" } else { "; " }));
+    }
+    let ok = !lacking.iter().any(|need| need.required);
+    finding("privileges", Some(ok), found, (!lacking.is_empty()).then_some(&advice))
 }
 
 fn lockdown() -> Finding {

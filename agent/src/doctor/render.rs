@@ -9,13 +9,16 @@ use super::processes::ProcessReport;
 use super::{Finding, Report};
 
 impl fmt::Display for Report {
+    /// The alternate form (`{:#}`) has all programs, too.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.tier {
             Some(tier) => writeln!(f, "Remora can run here, in the tier {tier}.\n")?,
             None => writeln!(f, "Remora cannot run here; the reasons are below.\n")?,
         }
         let mut host = table(&["", "host", "found", "what would change it"]);
-        for Finding { what, ok, found, advice } in self.host.iter().chain(&self.tiers) {
+        for Finding { what, ok, found, advice } in
+            self.host.iter().chain(self.tiers.iter().map(|tried| &tried.finding))
+        {
             let mark = match ok {
                 Some(true) => "yes",
                 Some(false) => "no",
@@ -24,6 +27,17 @@ impl fmt::Display for Report {
             host.add_row([mark, what, found, advice.as_deref().unwrap_or("")]);
         }
         writeln!(f, "{host}\n")?;
+        if f.alternate() {
+            let mut programs = table(&["tier", "program", "verified instructions"]);
+            for tried in &self.tiers {
+                for program in &tried.programs {
+                    let instructions =
+                        program.instructions.map_or("not told".to_owned(), |many| many.to_string());
+                    programs.add_row([tried.tier.name(), &program.name, &instructions]);
+                }
+            }
+            writeln!(f, "{programs}\n")?;
+        }
         if self.processes.is_empty() {
             return writeln!(f, "No process with sockets can be seen.");
         }

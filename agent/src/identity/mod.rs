@@ -35,6 +35,7 @@ use std::sync::Arc;
 pub use facts::{ENVIRONMENT, MAX_ARGUMENT, MAX_ARGUMENTS, MAX_VARIABLE, ProcessFacts};
 pub use host::Host;
 pub use names::Names;
+pub use procfs::processes;
 pub use resource::host_wide;
 pub use settings::{Settings, SettingsError};
 pub use store::{Counters, Store};

@@ -68,7 +68,7 @@ static IO: Instrument = Instrument {
 static CONNECTIONS: Instrument = Instrument {
     name: "remora.network.connections",
     unit: "{connection}",
-    description: "Connections on which bytes passed.",
+    description: "Connections that were made or accepted, or were open at the agent's start.",
     role: None,
     reading: Reading::One,
     keys: EDGE,
@@ -340,5 +340,22 @@ mod tests {
         assert_eq!(port(Some(Role::Server)), Some(Value::Integer(8080)));
         assert_eq!(port(Some(Role::Client)), Some(Value::Integer(51234)), "here it is the server's");
         assert_eq!(port(None), None);
+    }
+
+    /// Each reason has a name, and what has none is said so.
+    #[test]
+    fn reasons() {
+        for (error, reason) in [
+            (0, "cancelled"),
+            (libc::ECONNREFUSED, "connection_refused"),
+            (libc::ETIMEDOUT, "timeout"),
+            (libc::EHOSTUNREACH, "host_unreachable"),
+            (libc::ENETUNREACH, "network_unreachable"),
+            (remora_abi::record::NO_ADDRESS as i32, "address_not_available"),
+            (libc::ENOPROTOOPT, "_OTHER"),
+            (-1, "_OTHER"),
+        ] {
+            assert_eq!(connect_error(error as u32), reason);
+        }
     }
 }

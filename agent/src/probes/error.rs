@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::privileges::{Capability, names};
 use super::tier::{Choice, Tier};
 
 /// Why nothing could be attached.
@@ -19,13 +20,12 @@ pub enum ProbeError {
         reason: String,
     },
     /// A system call was refused for lack of rights.
-    #[error(
-        "missing privilege to {action}: run as root, or with the capabilities CAP_BPF and CAP_PERFMON (before Linux \
-         5.8, CAP_SYS_ADMIN) in the initial user namespace"
-    )]
+    #[error("{}", refused_for_lack(action, missing))]
     Privilege {
         /// What was tried.
         action: String,
+        /// What is needed and lacking.
+        missing: Vec<Capability>,
     },
     /// The agent's own object could not be prepared.
     #[error("the eBPF programs could not be prepared: {0}")]
@@ -46,6 +46,20 @@ pub enum ProbeError {
         /// What was wrong with it.
         reason: String,
     },
+}
+
+fn refused_for_lack(action: &str, missing: &[Capability]) -> String {
+    if missing.is_empty() {
+        return format!(
+            "the kernel refused to {action}, though all capabilities for it are there: they must be held in the initial user \
+             namespace, and kernel lockdown or a security module may forbid it"
+        );
+    }
+    let names = names(missing.iter().copied());
+    format!(
+        "missing {names}: the kernel refused to {action}; run as root, or give the process what `remora doctor` lists for the \
+         tier, in the initial user namespace"
+    )
 }
 
 fn list(refused: &[(Tier, String)]) -> String {

@@ -1,15 +1,18 @@
 //! Loads the programs into the kernel and attaches them.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use aya::maps::{Array, HashMap, Map, MapData, ProgramArray, RingBuf};
 use aya::programs::{CgroupAttachMode, CgroupSockAddr, Program, ProgramError, ProgramFd};
 use aya::{Btf, Ebpf, EbpfLoader};
 use remora_abi::Plain;
+use remora_abi::maps::UNIX_CONNECTIONS;
 use remora_abi::offsets::{MISSING, Settings as Globals, ticks};
 
+use super::privileges::{self, Capability, Held};
 use super::tier::{COMMON, Choice, FUNCTIONS, FUNCTIONS_NEED, OBSOLETE, Tier};
-use super::{Controls, KernelCounters, KernelTypes, ProbeError, btf};
+use super::{Controls, EarlierConnections, KernelCounters, KernelTypes, PassError, ProbeError, btf};
 
 /// The programs, as `build.rs` built them.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/remora-ebpf"));
@@ -27,6 +30,8 @@ pub struct Settings {
     pub max_connections: u32,
     /// Look only at connections in this network namespace.
     pub namespace: Option<PathBuf>,
+    /// Learn of connections from before by the kernel's iterators.
+    pub iterators: bool,
     /// While bytes move on a connection, what TCP knows of it is told once in so many milliseconds.
     pub sample_interval_ms: u64,
     /// Attach empty programs instead: what any agent on these hooks costs.
@@ -49,6 +54,12 @@ pub struct Probes {
     pub without: Vec<String>,
     /// Why the senders of datagrams on unconnected sockets cannot be told, if so.
     pub no_senders: Option<String>,
+    /// How long it took to load and attach them.
+    pub took: Duration,
+    /// Inode number of the only network namespace that is looked at.
+    pub namespace: Option<u32>,
+    /// What enters the connections from before, or why that cannot be had; until it is taken.
+    earlier: Option<Result<EarlierConnections, PassError>>,
     controls: u32,
 }
 
@@ -93,7 +104,7 @@ pub fn attach(settings: &Settings) -> Result<Probes, ProbeError> {
     let namespace = settings.namespace.as_deref().map(namespace_inode).transpose()?;
     let mut refused = Vec::new();
     for &tier in settings.tier.candidates() {
-        match attach_tier(settings, &types, namespace.unwrap_or(0), tier) {
+        match attach_tier(settings, &types, namespace, tier) {
             Ok(mut probes) => {
                 probes.refused = refused;
                 return Ok(probes);
@@ -114,7 +125,7 @@ enum Refusal {
 fn attach_tier(
     settings: &Settings,
     types: &KernelTypes,
-    namespace: u32,
+    namespace: Option<u32>,
     tier: Tier,
 ) -> Result<Probes, Refusal> {
     let ring_bytes = settings.ring_bytes.max(4096).next_power_of_two();
@@ -124,17 +135,21 @@ fn attach_tier(
         own_process: std::process::id(),
         controls,
         wake_bytes: (ring_bytes / 16).min(256 * 1024),
-        only_namespace: namespace,
+        only_namespace: namespace.unwrap_or(0),
         processor_bits: processor_bits(),
         sample_ticks: sample_ticks(settings.sample_interval_ms),
         stack_bytes: stack_bytes(),
         iterator_vector: types.iterator.vector,
         iterator_buffer: types.iterator.buffer,
         iterator_mask: types.iterator.mask,
+        // New connections shall find room beside those from before.
+        earlier_connections: settings.max_connections / 2,
+        earlier_unix: UNIX_CONNECTIONS / 2,
     };
     if tier.hooks_functions() {
         knows_functions(types).map_err(Refusal::Tier)?;
     }
+    let start = Instant::now();
     let mut loader = EbpfLoader::new();
     if !settings.floor {
         loader
@@ -145,10 +160,12 @@ fn attach_tier(
             .map_max_entries("CONTROLS", controls);
     }
     let object = if settings.floor { FLOOR } else { OBJECT };
-    let mut ebpf = loader.load(object).map_err(|error| Refusal::All(load_error(&error)))?;
+    let mut ebpf = loader.load(object).map_err(|error| Refusal::All(load_error(&error, tier)))?;
 
     let refuse = |reason| match reason {
-        HookError::Privilege(action) => Refusal::All(ProbeError::Privilege { action }),
+        HookError::Privilege(action) => {
+            Refusal::All(ProbeError::Privilege { action, missing: privileges::missing(tier) })
+        }
         HookError::Other(reason) => Refusal::Tier(reason),
     };
     let kernel_types = Btf::from_sys_fs()
@@ -162,7 +179,7 @@ fn attach_tier(
     let mut attached = Vec::new();
     let mut without = Vec::new();
     for hook in COMMON.iter().chain(tier.hooks()) {
-        load(&mut ebpf, hook, place(hook), &kernel_types).map_err(refuse)?;
+        load(&mut ebpf, hook, place(hook), &kernel_types, tier).map_err(refuse)?;
     }
     let mut optional = Vec::new();
     let has = |function: &str| types.functions.iter().any(|(name, _)| *name == function);
@@ -170,17 +187,21 @@ fn attach_tier(
         if OBSOLETE.contains(&place(hook)) && !has(place(hook)) {
             continue;
         }
-        match load(&mut ebpf, hook, place(hook), &kernel_types) {
+        match load(&mut ebpf, hook, place(hook), &kernel_types, tier) {
             Ok(()) => optional.push(hook),
             Err(error) => without.push(error.reason()),
         }
     }
+    let earlier = match settings.iterators && !settings.floor {
+        true => EarlierConnections::prepare(&mut ebpf, &kernel_types),
+        false => Err(PassError::NotWanted),
+    };
     for hook in COMMON.iter().chain(tier.hooks()) {
-        attach_hook(&mut ebpf, hook).map_err(refuse)?;
+        attach_hook(&mut ebpf, hook, tier).map_err(refuse)?;
         attached.push((*hook).to_owned());
     }
     for hook in optional {
-        match attach_hook(&mut ebpf, hook) {
+        match attach_hook(&mut ebpf, hook, tier) {
             Ok(()) => attached.push((*hook).to_owned()),
             Err(error) => without.push(error.reason()),
         }
@@ -195,6 +216,9 @@ fn attach_tier(
         missing_fields: types.missing.clone(),
         without,
         no_senders,
+        took: start.elapsed(),
+        namespace,
+        earlier: Some(earlier),
         controls,
     })
 }
@@ -206,6 +230,9 @@ fn attach_senders(ebpf: &mut Ebpf, tier: Tier) -> Result<(), String> {
     }
     let mount = cgroup_root().ok_or("no cgroup v2 hierarchy is mounted")?;
     let root = std::fs::File::open(&mount).map_err(|error| format!("{}: {error}", mount.display()))?;
+    if !Held::now().has(Capability::NetAdmin) {
+        return Err(format!("missing {}", Capability::NetAdmin));
+    }
     for name in tier.senders() {
         let program: &mut CgroupSockAddr = ebpf
             .program_mut(name)
@@ -214,12 +241,7 @@ fn attach_senders(ebpf: &mut Ebpf, tier: Tier) -> Result<(), String> {
         // A link takes no mode; it leaves others' programs in place and is no hindrance to them.
         let attached = program.load().and_then(|()| program.attach(&root, CgroupAttachMode::Single));
         if let Err(error) = attached {
-            return Err(match hook_error(name, &error) {
-                HookError::Privilege(action) => {
-                    format!("missing privilege to {action}: CAP_NET_ADMIN is needed")
-                }
-                HookError::Other(reason) => reason,
-            });
+            return Err(hook_error(name, &error, tier).reason());
         }
     }
     Ok(())
@@ -291,7 +313,7 @@ fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Program, HookEr
 }
 
 /// Loads a program for a tracepoint or function.
-fn load(ebpf: &mut Ebpf, name: &str, place: &str, types: &Btf) -> Result<(), HookError> {
+fn load(ebpf: &mut Ebpf, name: &str, place: &str, types: &Btf, tier: Tier) -> Result<(), HookError> {
     let loaded = match program(ebpf, name)? {
         Program::RawTracePoint(program) => program.load(),
         Program::BtfTracePoint(program) => program.load(place, types),
@@ -300,11 +322,11 @@ fn load(ebpf: &mut Ebpf, name: &str, place: &str, types: &Btf) -> Result<(), Hoo
         Program::KProbe(program) => program.load(),
         _ => return Err(HookError::Other(format!("`{name}` is of an unknown kind"))),
     };
-    loaded.map_err(|error| hook_error(name, &error))
+    loaded.map_err(|error| hook_error(name, &error, tier))
 }
 
 /// Attaches the program to the tracepoint or function of its name.
-fn attach_hook(ebpf: &mut Ebpf, name: &str) -> Result<(), HookError> {
+fn attach_hook(ebpf: &mut Ebpf, name: &str, tier: Tier) -> Result<(), HookError> {
     let attached = match program(ebpf, name)? {
         Program::RawTracePoint(program) => program.attach(name).map(drop),
         Program::BtfTracePoint(program) => program.attach().map(drop),
@@ -313,7 +335,7 @@ fn attach_hook(ebpf: &mut Ebpf, name: &str) -> Result<(), HookError> {
         Program::KProbe(program) => program.attach(place(name), 0).map(drop),
         _ => return Err(HookError::Other(format!("`{name}` is of an unknown kind"))),
     };
-    attached.map_err(|error| hook_error(name, &error))
+    attached.map_err(|error| hook_error(name, &error, tier))
 }
 
 /// Loads the programs that others go on to, and enters them in their table. The kernel empties it as soon as nobody holds
@@ -330,8 +352,9 @@ fn load_tail_calls(
     let mut table: ProgramArray<MapData> =
         ebpf.take_map("CALLS").and_then(|map| map.try_into().ok()).ok_or_else(broken)?;
     for &(name, index) in tier.tail_calls() {
-        load(ebpf, name, tier.tail_calls_at(), types)?;
-        let descriptor: &ProgramFd = program(ebpf, name)?.fd().map_err(|error| hook_error(name, &error))?;
+        load(ebpf, name, tier.tail_calls_at(), types, tier)?;
+        let descriptor: &ProgramFd =
+            program(ebpf, name)?.fd().map_err(|error| hook_error(name, &error, tier))?;
         table.set(index, descriptor, 0).map_err(|error| {
             HookError::Other(format!("`{name}` cannot be entered in the table of calls: {error}"))
         })?;
@@ -339,23 +362,12 @@ fn load_tail_calls(
     Ok(Some(table))
 }
 
-/// Whether this process has what all tiers need; what is refused then, the kernel refuses to everybody.
-fn privileged() -> bool {
-    /// `CAP_SYS_ADMIN`, `CAP_PERFMON` and `CAP_BPF` (include/uapi/linux/capability.h)
-    const ADMIN: u64 = 1 << 21;
-    const BOTH: u64 = 1 << 38 | 1 << 39;
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap_or_default();
-    let effective = u64::from_str_radix(effective.trim(), 16).unwrap_or(0);
-    effective & ADMIN != 0 || effective & BOTH == BOTH
-}
-
 /// One sentence about why a hook could not be had.
-fn hook_error(event: &str, error: &ProgramError) -> HookError {
+fn hook_error(event: &str, error: &ProgramError, tier: Tier) -> HookError {
     if let ProgramError::LoadError { io_error, verifier_log } = error {
         if io_error.raw_os_error() == Some(libc::EPERM) {
-            return if privileged() {
-                HookError::Other(format!("the kernel allows no program at {} ({io_error})", place(event)))
+            return if privileges::missing(tier).is_empty() {
+                HookError::Other(format!("the kernel allows no {tier} program ({io_error}): lockdown, or its build"))
             } else {
                 HookError::Privilege(format!("load the program for {event}"))
             };
@@ -383,14 +395,17 @@ fn hook_error(event: &str, error: &ProgramError) -> HookError {
     HookError::Other(format!("no {event} ({text})"))
 }
 
-fn load_error(error: &aya::EbpfError) -> ProbeError {
+fn load_error(error: &aya::EbpfError, tier: Tier) -> ProbeError {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(inner) = source {
         if let Some(io) = inner.downcast_ref::<std::io::Error>()
             && matches!(io.raw_os_error(), Some(libc::EPERM | libc::EACCES))
         {
-            return ProbeError::Privilege { action: "create eBPF maps".to_owned() };
+            return ProbeError::Privilege {
+                action: "create eBPF maps".to_owned(),
+                missing: privileges::missing(tier),
+            };
         }
         text = format!("{text}: {inner}");
         source = inner.source();
@@ -419,6 +434,14 @@ impl Probes {
         let programs = programs.filter_map(|(_, program)| program.fd().ok()?.try_clone().ok()).collect();
         let map = aya::maps::PerCpuArray::try_from(self.ebpf.take_map("LOSSES")?).ok()?;
         Some(KernelCounters::new(map, programs))
+    }
+
+    /// What enters the connections from before, once.
+    ///
+    /// # Errors
+    /// Why it cannot be had.
+    pub fn take_earlier(&mut self) -> Result<EarlierConnections, PassError> {
+        self.earlier.take().unwrap_or(Err(PassError::NotWanted))
     }
 
     /// The capture modes.

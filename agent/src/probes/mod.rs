@@ -7,12 +7,15 @@ mod btf;
 mod controls;
 mod counters;
 mod error;
+mod iterators;
 mod loader;
+pub mod privileges;
 mod tier;
 
 pub use btf::{KernelTypes, VMLINUX, resolve};
 pub use controls::Controls;
 pub use counters::{KernelCounters, description as counter_description, name as counter_name};
 pub use error::ProbeError;
+pub use iterators::{EarlierConnections, Pass, PassError};
 pub use loader::{Probes, ProcessTable, Settings, attach, kernel_version};
 pub use tier::{Choice, Tier};

@@ -141,7 +141,7 @@ impl Tier {
                 "kprobe_skb_consume_udp",
             ],
             Tier::SocketTracepoint => &["sock_send_length", "sock_recv_length"],
-            Tier::SyscallTracepoint => &["sys_exit"],
+            Tier::SyscallTracepoint => &["sys_enter", "sys_exit"],
         }
     }
 
@@ -208,12 +208,12 @@ impl Tier {
                 ("sys_exit_recvmmsg", calls::RECVMMSG),
                 ("sys_exit_sendmmsg", calls::SENDMMSG),
                 ("sys_exit_accept", calls::ACCEPT),
-                ("sys_exit_read_message", calls::READ_MESSAGE),
-                ("sys_exit_write_message", calls::WRITE_MESSAGE),
                 ("sys_exit_read_datagram", calls::READ_DATAGRAM),
                 ("sys_exit_write_datagram", calls::WRITE_DATAGRAM),
                 ("sys_exit_recvmmsg_datagrams", calls::READ_DATAGRAMS),
                 ("sys_exit_sendmmsg_datagrams", calls::WRITE_DATAGRAMS),
+                ("sys_exit_recvmmsg_message", calls::READ_MESSAGE),
+                ("sys_exit_sendmmsg_message", calls::WRITE_MESSAGE),
             ],
         }
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use remora_abi::maps::{Control, MODE_FRAMES, MODE_HEADS, MODE_TURNS};
 use remora_abi::record::{
-    AF_INET, AF_INET6, AMBIGUOUS, Close, END_OF_STREAM, Failed, OPEN_MIDSTREAM, Open, READ, ROLE_CLIENT,
-    ROLE_SERVER, RUN_START, Reset, Sample, Segment, WRITE,
+    AF_INET, AF_INET6, AMBIGUOUS, Close, END_OF_STREAM, Failed, OPEN_EARLIER, OPEN_MIDSTREAM, Open, READ,
+    ROLE_CLIENT, ROLE_SERVER, RUN_START, Reset, Sample, Segment, WRITE,
 };
 
 use super::Counters;
@@ -24,7 +24,7 @@ use crate::protocol::{
 pub struct Facts {
     /// Its number.
     pub id: u64,
-    /// The process of its first segment.
+    /// The process of its first segment; before that, one that holds the socket.
     pub process: u32,
     /// This end.
     pub local: Endpoint,
@@ -83,6 +83,8 @@ pub struct Connection {
     /// What is known of it.
     pub facts: Facts,
     stage: Stage,
+    /// It was there when the agent came, and every byte behind position 0 has passed since.
+    earlier: bool,
     /// Where the next byte of each stream is expected; `None` before the first.
     read: Option<u64>,
     written: Option<u64>,
@@ -132,6 +134,7 @@ impl Connection {
                 namespace: open.namespace,
             },
             stage: Stage::Searching(Box::default()),
+            earlier: open.flags & OPEN_EARLIER != 0,
             read: None,
             written: None,
             passed: Passed::new(open),
@@ -147,6 +150,10 @@ impl Connection {
 
     /// The next segment, in the order in which the kernel told them.
     pub fn segment(&mut self, segment: &Segment, payload: &[u8], room: &mut Room<'_>) {
+        if self.is_idle() && self.facts.process != segment.process {
+            self.facts.process = segment.process;
+            self.owner_gone = false;
+        }
         // Where not all writes are told, it cannot be known whether a read's cause is still to come.
         let all_told = !matches!(self.stage, Stage::Unknown(_)) && self.control.mode != MODE_TURNS;
         if all_told && segment.direction == READ && self.reorder.must_wait(segment, self.seen_written()) {
@@ -173,10 +180,26 @@ impl Connection {
         }
     }
 
-    /// How far the written stream has been seen; `None` if that is not known. A new connection of which nothing was written
-    /// yet has been seen up to its beginning.
+    fn is_unused(&self) -> bool {
+        self.read.is_none() && self.written.is_none()
+    }
+
+    /// It was there when the agent came, and nothing has passed on it since. The process that held it then need not be the
+    /// one that will use it: that may be a child of it.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.earlier && self.is_unused()
+    }
+
+    /// Whether position 0 is where the agent's view of it begins. Otherwise that is wherever its first segment stands.
+    fn begins_at_zero(&self) -> bool {
+        self.earlier || !self.facts.midstream
+    }
+
+    /// How far the written stream has been seen; `None` if that is not known. A connection of which nothing was written yet
+    /// has been seen up to its beginning.
     fn seen_written(&self) -> Option<u64> {
-        self.written.or((!self.facts.midstream).then_some(0))
+        self.written.or(self.begins_at_zero().then_some(0))
     }
 
     /// Goes on with segments that need not wait any more.
@@ -200,9 +223,8 @@ impl Connection {
             self.stream_end(reading, at, room);
             return;
         }
-        let first = self.read.is_none() && self.written.is_none();
         // What passed before the very first segment passed before our time.
-        self.facts.midstream |= first && segment.position > 0;
+        self.facts.midstream |= self.is_unused() && segment.position > 0;
         self.pass(reading, segment.position, at, room);
         let expected = if reading { &mut self.read } else { &mut self.written };
         let place = expected.unwrap_or(segment.position);
@@ -229,7 +251,7 @@ impl Connection {
 
     /// What passed of a stream up to `position` and was not seen becomes a gap.
     fn pass(&mut self, reading: bool, position: u64, at: Moment, room: &mut Room<'_>) {
-        let start = if self.facts.midstream { position } else { 0 };
+        let start = if self.begins_at_zero() { 0 } else { position };
         let expected = if reading { &mut self.read } else { &mut self.written };
         let place = expected.unwrap_or(start);
         *expected = Some(place.max(position));
@@ -481,7 +503,7 @@ impl Connection {
 
     /// The stream had come to `position` when the connection closed: what was not seen of it is a gap.
     fn unseen(&mut self, reading: bool, position: u64, at: Moment, room: &mut Room<'_>) {
-        let start = if self.facts.midstream { position } else { 0 };
+        let start = if self.begins_at_zero() { 0 } else { position };
         let seen = if reading { self.read } else { self.written }.unwrap_or(start);
         let gap = position.saturating_sub(seen);
         if gap > 0 && gap < 1 << 31 {

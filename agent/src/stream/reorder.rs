@@ -51,9 +51,10 @@ impl Reorder {
         let (first, _) = self.held.front()?;
         let seen = written.is_none_or(|written| first.other_position <= written + 1);
         let late = now.saturating_sub(first.header.time) > PATIENCE;
-        if !seen && !late {
-            return None;
-        }
+        if seen || late { self.next() } else { None }
+    }
+
+    fn next(&mut self) -> Option<(Segment, Vec<u8>)> {
         let next = self.held.pop_front()?;
         self.bytes -= next.1.len();
         Some(next)

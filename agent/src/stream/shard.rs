@@ -109,10 +109,16 @@ impl Shard {
     pub fn record(&mut self, bytes: &[u8]) {
         match Record::read(bytes) {
             Some(Record::Segment(segment, payload)) => {
+                let mut taken_over = false;
                 self.with(segment.connection, |connection, room| {
+                    let before = connection.facts.process;
                     connection.segment(&segment, payload, room);
+                    taken_over = connection.facts.process != before;
                     false
                 });
+                if taken_over {
+                    self.by_process.entry(segment.process).or_default().push(segment.connection);
+                }
             }
             Some(Record::Datagram(datagram, payload)) => {
                 self.with_datagrams(|all, room, sink| all.datagram(&datagram, payload, room, sink));
@@ -280,9 +286,10 @@ impl Shard {
     fn process_gone(&mut self, process: u32, time: u64) {
         self.with_datagrams(|all, room, sink| all.process_gone(process, time, room, sink));
         for id in self.by_process.remove(&process).unwrap_or_default() {
-            // Another process, or a later one of that number, has taken it over.
+            // Another process, or a later one of that number, has taken it over; or may do so yet.
             let own = self.connections.get(&id).is_some_and(|connection| {
-                connection.last.unit.process == process && connection.last.time <= time
+                let last = &connection.last;
+                !connection.is_idle() && last.unit.process == process && last.time <= time
             });
             if own {
                 self.with(id, |connection, room| {

@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,9 @@ const POLL: Duration = Duration::from_millis(20);
 /// How long the doctor and a start may take.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// So many tests that failed are run once more, alone: an emulator has hiccups. If there are more, it is not that.
+const AGAIN: usize = 6;
+
 /// How much is told of what a test wrote.
 const LINES: usize = 60;
 
@@ -40,21 +44,36 @@ pub fn main(args: &Args) -> Result<()> {
     };
     let has = |test: &Test| test.tier.is_none_or(|tier| tiers.contains(&tier));
     let wanted: Vec<usize> = (0..job.tests.len()).filter(|index| has(&job.tests[*index])).collect();
-    let next = AtomicUsize::new(0);
-    let names: Vec<&str> = tiers.iter().map(|tier| tier.name()).collect();
+    let names = tiers.iter().map(|tier| tier.name()).collect::<Vec<_>>().join(" ");
+    let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     thread::scope(|scope| {
         for _ in 0..job.at_once {
             scope.spawn(|| {
                 while let Some(index) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    tell(&Line::Begun(*index));
-                    let ended = test(&job, &job.tests[*index], &names.join(" "));
-                    tell(&Line::Ended(*index, ended));
+                    if let Verdict::Failed(reason) = told(&job, *index, &names, None) {
+                        failed.lock().unwrap_or_else(PoisonError::into_inner).push((*index, reason));
+                    }
                 }
             });
         }
     });
+    let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if failed.len() <= AGAIN {
+        for (index, reason) in failed {
+            told(&job, index, &names, Some(reason));
+        }
+    }
     tell(&Line::Done);
     Ok(())
+}
+
+/// Runs a test, for the first time or again, and tells the host about it.
+fn told(job: &Job, index: usize, tiers: &str, first: Option<String>) -> Verdict {
+    tell(&Line::Begun(index));
+    let ended = Ended { first, ..test(job, &job.tests[index], tiers) };
+    let verdict = ended.verdict.clone();
+    tell(&Line::Ended(index, ended));
+    verdict
 }
 
 /// One line, written at once: the host reads along.
@@ -114,7 +133,7 @@ fn test(job: &Job, test: &Test, tiers: &str) -> Ended {
         Err(error) => (Verdict::Failed(format!("{error:#}")), String::new()),
     };
     let output = if matches!(verdict, Verdict::Failed(_)) { tail(&output) } else { String::new() };
-    Ended { verdict, seconds, output }
+    Ended { verdict, seconds, first: None, output }
 }
 
 fn tail(output: &str) -> String {

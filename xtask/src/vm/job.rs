@@ -111,6 +111,8 @@ pub struct Ended {
     pub verdict: Verdict,
     /// How long it took.
     pub seconds: f64,
+    /// Why it failed the first time, if this was the second.
+    pub first: Option<String>,
     /// What it wrote, of a test that failed.
     pub output: String,
 }

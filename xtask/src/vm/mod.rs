@@ -150,7 +150,14 @@ fn tried(emulator: &Emulator, kernel: &Kernel, tests: Vec<Test>) -> Result<Resul
     };
     let passed = count(|verdict| *verdict == Verdict::Ok);
     let skipped = count(|verdict| matches!(verdict, Verdict::Skipped(_)));
-    progress::done(&results.kernel.release, &format!("{passed} passed, {skipped} skipped"), start);
+    let again = |(_, ended): &&(Test, Option<Ended>)| {
+        ended.as_ref().is_some_and(|ended| ended.verdict == Verdict::Ok && ended.first.is_some())
+    };
+    let again = match results.tests.iter().filter(again).count() {
+        0 => String::new(),
+        again => format!(" ({again} the second time)"),
+    };
+    progress::done(&results.kernel.release, &format!("{passed} passed{again}, {skipped} skipped"), start);
     Ok(results)
 }
 

@@ -209,7 +209,10 @@ fn cell(ended: &Ended, reasons: &mut Vec<String>) -> String {
         }))
     };
     match &ended.verdict {
-        Verdict::Ok => format!("ok {:.0} s", ended.seconds.max(1.0)),
+        Verdict::Ok => {
+            let again = ended.first.as_deref().map(|reason| format!(", the second time ({})", note(reason)));
+            format!("ok {:.0} s{}", ended.seconds.max(1.0), again.unwrap_or_default())
+        }
         Verdict::Skipped(reason) => format!("skipped ({})", note(reason)),
         Verdict::Failed(reason) => format!("**failed** {:.0} s ({})", ended.seconds, note(reason)),
     }
@@ -267,7 +270,7 @@ mod tests {
                 (test("fentry::download", Some(Tier::Fentry)), None),
                 (
                     test("kprobe::download", Some(Tier::Kprobe)),
-                    Some(Ended { verdict, seconds: 12.4, output: String::new() }),
+                    Some(Ended { verdict, seconds: 12.4, first: None, output: String::new() }),
                 ),
                 (test("kprobe::upload", Some(Tier::Kprobe)), None),
             ],

@@ -189,7 +189,8 @@ fn boot(emulator: &Emulator, job: &Job, numbers: &[usize], results: &mut Results
             if !results.deaths.is_empty() {
                 for number in running {
                     let verdict = Verdict::Failed(format!("the guest died: {what}"));
-                    results.tests[number].1 = Some(Ended { verdict, seconds: 0.0, output: String::new() });
+                    results.tests[number].1 =
+                        Some(Ended { verdict, seconds: 0.0, first: None, output: String::new() });
                 }
             }
             anyhow::bail!("{what}{during}\n{words}");
@@ -203,6 +204,10 @@ fn show(test: &Test, ended: &Ended) {
         Verdict::Ok => ("ok     ", "32", String::new()),
         Verdict::Skipped(reason) => ("skipped", "33", format!(": {reason}")),
         Verdict::Failed(reason) => ("FAILED ", "1;31", format!(": {reason}")),
+    };
+    let more = match &ended.first {
+        Some(reason) => format!("{more} (the second time; the first: {reason})"),
+        None => more,
     };
     println!(
         "  {} {:6.1} s  {}::{}{more}",

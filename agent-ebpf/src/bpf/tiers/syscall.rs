@@ -1,12 +1,15 @@
 //! Tier `syscall-tracepoint`: the exit of the system calls that can move bytes on a socket.
 //!
-//! One hook, the BTF tracepoint at the exit of all system calls (since Linux 5.5: the verifier knows the saved registers'
-//! type, so that a look at them costs no helper), which goes on to the program for the call. At a call's
-//! exit the saved user registers still hold the arguments beside the result, so no hook at its entry and no map between
-//! the two is needed. The socket is looked up by the descriptor after the call; if another thread has meanwhile put
-//! another socket in its place, that socket's own sequence number has not moved by what the call returned, and the
-//! segment is counted as ambiguous instead of being told of the wrong connection.
+//! The work is done by one hook, the BTF tracepoint at the exit of all system calls (since Linux 5.5: the verifier knows the
+//! saved registers' type, so that a look at them costs no helper), which goes on to the program for the call. At a call's
+//! exit the saved user registers still hold the arguments beside the result, so nothing of them is kept from its entry.
+//!
+//! What a descriptor means is another matter: while a call lasts, another thread may let the number mean another socket, and
+//! what the call moved would be told of that. (TCP's sequence numbers show it unless the other socket has just moved as
+//! many bytes; a unix socket has none.) So where a process's descriptors are shared by threads, a second hook remembers at
+//! a call's entry which file it is about.
 
+use aya_ebpf::helpers::generated::bpf_get_current_task;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use remora_abi::loss::Counter;
@@ -15,20 +18,78 @@ use remora_abi::record::{READ, WRITE};
 
 use crate::connection::{self, Found};
 use crate::datagram::{self, MESSAGE_SIZE, Peer};
-use crate::globals::{CALLS, Messages, Program, Scratch, count};
-use crate::kernel::{Sock, UDP, at, opaque, read_user, socket};
+use crate::globals::{CALLED, CALLS, Program, Scratch, count, offset};
+use crate::kernel::{Sock, UDP, at, file, opaque, read, read_user};
 use crate::pieces::{MSG_ERRQUEUE, MSG_PEEK, MSG_TRUNC, Pieces, number};
 use crate::registers::Call;
 use crate::segment::{MAX_RECORDS, moved, wanted};
 
-/// Messages of `sendmmsg` and `recvmmsg` that are followed.
-const MAX_MESSAGES: u64 = 16;
-/// Messages whose lengths are added up, so that those that are followed can be placed.
-const MAX_COUNTED_MESSAGES: u64 = 32;
+/// Messages of `sendmmsg` and `recvmmsg` that are followed: the kernel lets a program go on to others 32 times.
+const MAX_MESSAGES: u64 = 24;
 /// As above, of datagrams.
 const MAX_DATAGRAMS: u64 = 16;
+/// Where [`CALLED`] has the file of a call's first argument.
+const FIRST: usize = 0;
+/// Where it has that of the third.
+const THIRD: usize = 1;
 /// Offset of `msg_len` in it.
 const MESSAGE_LENGTH: u32 = 56;
+
+/// The program for a call; `None` if nothing of it matters.
+#[inline(always)]
+fn program_of(number: i64) -> Option<u32> {
+    match number {
+        number::READ | number::READV | number::PREADV2 | number::RECVFROM | number::RECVMSG => {
+            Some(calls::READ)
+        }
+        number::WRITE
+        | number::WRITEV
+        | number::PWRITEV2
+        | number::SENDTO
+        | number::SENDMSG
+        | number::SENDFILE => Some(calls::WRITE),
+        number::SPLICE => Some(calls::SPLICE),
+        number::RECVMMSG => Some(calls::RECVMMSG),
+        number::SENDMMSG => Some(calls::SENDMMSG),
+        number::ACCEPT | number::ACCEPT4 => Some(calls::ACCEPT),
+        _ => None,
+    }
+}
+
+/// `trace_sys_enter(struct pt_regs *regs, long id)` (include/trace/events/syscalls.h)
+#[btf_tracepoint(function = "sys_enter")]
+pub fn sys_enter(context: BtfTracePointContext) -> i32 {
+    let program = match program_of(context.arg(1)) {
+        None | Some(calls::ACCEPT) => return 0,
+        Some(program) => program,
+    };
+    // SAFETY: a helper without preconditions.
+    let task = unsafe { bpf_get_current_task() };
+    let table: u64 = read(at(task, offset!(task_files)));
+    // Nobody else can change it meanwhile if nobody else has it.
+    let alone = read::<u32>(at(table, offset!(files_count))) == 1;
+    let known = CALLED.get_ptr_mut(task);
+    if alone && known.is_none() {
+        return 0;
+    }
+    let mut called = [0; 2];
+    if !alone {
+        let (first, third) = Call::descriptors(context.arg(0));
+        called[FIRST] = file(first);
+        if program == calls::SPLICE {
+            called[THIRD] = file(third);
+        }
+    }
+    match known {
+        // SAFETY: a live element of the map, which only this thread uses.
+        Some(known) => unsafe { *known = called },
+        None => {
+            // A table that forgets never refuses.
+            let _ = CALLED.insert(task, called, 0);
+        }
+    }
+    0
+}
 
 /// `trace_sys_exit(struct pt_regs *regs, long ret)` (include/trace/events/syscalls.h)
 #[btf_tracepoint(function = "sys_exit")]
@@ -45,23 +106,26 @@ pub fn sys_exit(context: BtfTracePointContext) -> i32 {
         }
         return 0;
     }
-    let index = match number {
-        number::READ | number::READV | number::PREADV2 | number::RECVFROM | number::RECVMSG => calls::READ,
-        number::WRITE
-        | number::WRITEV
-        | number::PWRITEV2
-        | number::SENDTO
-        | number::SENDMSG
-        | number::SENDFILE => calls::WRITE,
-        number::SPLICE => calls::SPLICE,
-        number::RECVMMSG => calls::RECVMMSG,
-        number::SENDMMSG => calls::SENDMMSG,
-        number::ACCEPT | number::ACCEPT4 => calls::ACCEPT,
-        _ => return 0,
-    };
+    let Some(index) = program_of(number) else { return 0 };
     // SAFETY: the table holds programs of this kind only. It returns only if the entry is missing.
     unsafe { CALLS.tail_call(&context, index) };
     0
+}
+
+/// The socket that the call is about, by its argument with that place in [`CALLED`], if it is one.
+#[inline(always)]
+fn socket(scratch: &mut Scratch, place: usize) -> Option<Sock<false>> {
+    // SAFETY: a helper without preconditions.
+    let task = unsafe { bpf_get_current_task() };
+    scratch.messages.sock = match CALLED.get_ptr(task) {
+        // SAFETY: a live element of the map, which only this thread uses. The file lives, too: the call's own reference is
+        // given back, but what that leads to is done behind this hook.
+        Some(called) if unsafe { (*called)[place] } != 0 => unsafe { (*called)[place] },
+        _ => file(if place == FIRST { scratch.call.first } else { scratch.call.third }),
+    };
+    let scratch = scratch.again();
+    scratch.messages.sock = Sock::<false>::of_file(scratch.messages.sock)?.0;
+    Some(Sock(scratch.again().messages.sock))
 }
 
 /// The call that ends here and its result, put into the program's scratch.
@@ -77,7 +141,7 @@ fn ended(context: &BtfTracePointContext, program: Program) -> Option<(&'static m
 #[btf_tracepoint(function = "sys_exit")]
 pub fn sys_exit_accept(context: BtfTracePointContext) -> i32 {
     let descriptor: i64 = context.arg(1);
-    if let Some(sock) = socket(descriptor as u64) {
+    if let Some(sock) = Sock::<false>::of_file(file(descriptor as u64)) {
         connection::accepted(sock);
     }
     0
@@ -95,7 +159,7 @@ pub fn sys_exit_read(context: BtfTracePointContext) -> i32 {
     if flags & (MSG_PEEK | MSG_ERRQUEUE) != 0 {
         return 0;
     }
-    let Some(sock) = socket(scratch.call.first) else { return 0 };
+    let Some(sock) = socket(scratch.again(), FIRST) else { return 0 };
     let entry = match wanted(sock, READ, result as u32) {
         Found::Connection(entry) => entry,
         Found::Datagrams if result > 0 => return go_on(&context, scratch, sock, calls::READ_DATAGRAM),
@@ -113,7 +177,7 @@ pub fn sys_exit_write(context: BtfTracePointContext) -> i32 {
     if result == 0 {
         return 0;
     }
-    let Some(sock) = socket(scratch.call.first) else { return 0 };
+    let Some(sock) = socket(scratch.again(), FIRST) else { return 0 };
     let entry = match wanted(sock, WRITE, result as u32) {
         Found::Connection(entry) => entry,
         Found::Datagrams => return go_on(&context, scratch, sock, calls::WRITE_DATAGRAM),
@@ -129,10 +193,10 @@ pub fn sys_exit_write(context: BtfTracePointContext) -> i32 {
 pub fn sys_exit_splice(context: BtfTracePointContext) -> i32 {
     let Some((scratch, result)) = ended(&context, Program::Read) else { return 0 };
     scratch.pieces = Pieces::UNREACHABLE;
-    let (sock, direction) = match socket(scratch.call.first) {
+    let (sock, direction) = match socket(scratch.again(), FIRST) {
         Some(sock) => (sock, READ),
         None if result == 0 => return 0,
-        None => match socket(scratch.call.third) {
+        None => match socket(scratch.again(), THIRD) {
             Some(sock) => (sock, WRITE),
             None => return 0,
         },
@@ -164,7 +228,7 @@ pub fn sys_exit_sendmmsg(context: BtfTracePointContext) -> i32 {
 /// `result` messages of the `struct mmsghdr` array moved.
 #[inline(always)]
 fn messages(context: &BtfTracePointContext, scratch: &mut Scratch, direction: u8, result: i64) {
-    let Some(sock) = socket(scratch.call.first) else { return };
+    let Some(sock) = socket(scratch.again(), FIRST) else { return };
     if sock.protocol() == UDP {
         go_on(
             context,
@@ -177,9 +241,15 @@ fn messages(context: &BtfTracePointContext, scratch: &mut Scratch, direction: u8
     if scratch.call.fourth & MSG_TRUNC != 0 {
         return;
     }
-    scratch.messages = Messages { sock: sock.0, count: result as u64, next: 0 };
+    scratch.messages.count = result as u64;
+    scratch.messages.next = 0;
+    if scratch.messages.count > MAX_MESSAGES {
+        // Where one stands is known by the lengths of those behind it. Their bytes are missing from the stream, by their number.
+        count(Counter::Unreachable, scratch.messages.count);
+        return;
+    }
     let mut i = 0;
-    while i < MAX_COUNTED_MESSAGES {
+    while i < MAX_MESSAGES {
         let scratch = scratch.again();
         if i >= scratch.messages.count {
             break;
@@ -188,52 +258,51 @@ fn messages(context: &BtfTracePointContext, scratch: &mut Scratch, direction: u8
         scratch.behind += read_user::<u32>(at(header, MESSAGE_LENGTH)).unwrap_or(0);
         i = opaque(i) + 1;
     }
-    // Each is a run of a program of its own, which the verifier looks at once.
-    let index = if direction == READ { calls::READ_MESSAGE } else { calls::WRITE_MESSAGE };
-    // SAFETY: the table holds programs of this kind only. It returns only if the entry is missing.
-    unsafe { CALLS.tail_call(context, index) };
+    go_on(
+        context,
+        scratch.again(),
+        sock,
+        if direction == READ { calls::READ_MESSAGE } else { calls::WRITE_MESSAGE },
+    );
 }
 
-/// For each message of a `recvmmsg`.
+/// Behind `recvmmsg`, for each message.
 #[btf_tracepoint(function = "sys_exit")]
-pub fn sys_exit_read_message(context: BtfTracePointContext) -> i32 {
-    message(&context, READ, calls::READ_MESSAGE);
-    0
+pub fn sys_exit_recvmmsg_message(context: BtfTracePointContext) -> i32 {
+    message(&context, READ, calls::READ_MESSAGE)
 }
 
-/// For each message of a `sendmmsg`.
+/// Behind `sendmmsg`, for each message.
 #[btf_tracepoint(function = "sys_exit")]
-pub fn sys_exit_write_message(context: BtfTracePointContext) -> i32 {
-    message(&context, WRITE, calls::WRITE_MESSAGE);
-    0
+pub fn sys_exit_sendmmsg_message(context: BtfTracePointContext) -> i32 {
+    message(&context, WRITE, calls::WRITE_MESSAGE)
 }
 
-/// The next message moved; then goes on to the program for the one behind it, which is at `index`.
+/// The next message of the call moved. The program goes on to itself for the one behind it: the verifier looks at one.
 #[inline(always)]
-fn message(context: &BtfTracePointContext, direction: u8, index: u32) {
-    let Some(scratch) = Scratch::of(Program::of(direction)) else { return };
-    let i = scratch.messages.next;
-    if i >= scratch.messages.count {
-        return;
-    }
-    if i >= MAX_MESSAGES {
-        count(Counter::Pieces, scratch.behind as u64);
-        return;
-    }
-    scratch.messages.next = i + 1;
-    let header = scratch.call.second + i * MESSAGE_SIZE;
+fn message(context: &BtfTracePointContext, direction: u8, index: u32) -> i32 {
+    let Some(scratch) = Scratch::of(Program::of(direction)) else { return 0 };
+    let header = scratch.call.second + scratch.messages.next * MESSAGE_SIZE;
     let length = read_user::<u32>(at(header, MESSAGE_LENGTH)).unwrap_or(0);
     scratch.pieces = Pieces::of_message(header);
     let scratch = scratch.again();
+    scratch.messages.next += 1;
     scratch.behind = scratch.behind.wrapping_sub(length);
-    if length > 0 {
-        let sock: Sock<false> = Sock(scratch.messages.sock);
-        if let Found::Connection(entry) = wanted(sock, direction, length) {
-            moved::<MAX_RECORDS, _>(scratch.again(), sock, entry, direction, length);
-        }
+    let sock: Sock<false> = Sock(scratch.messages.sock);
+    if length > 0
+        && let Found::Connection(entry) = wanted(sock, direction, length)
+    {
+        moved::<MAX_RECORDS, _>(scratch.again(), sock, entry, direction, length);
     }
-    // SAFETY: the table holds programs of this kind only. It returns only if the entry is missing.
-    unsafe { CALLS.tail_call(context, index) };
+    let scratch = scratch.again();
+    if scratch.messages.next >= scratch.messages.count {
+        return 0;
+    }
+    if scratch.messages.next < MAX_MESSAGES {
+        // SAFETY: the table holds programs of this kind only. It returns only if the entry is missing.
+        unsafe { CALLS.tail_call(context, index) };
+    }
+    0
 }
 
 /// Goes on to the program for datagrams.
