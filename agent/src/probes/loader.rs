@@ -367,7 +367,9 @@ fn hook_error(event: &str, error: &ProgramError, tier: Tier) -> HookError {
     if let ProgramError::LoadError { io_error, verifier_log } = error {
         if io_error.raw_os_error() == Some(libc::EPERM) {
             return if privileges::missing(tier).is_empty() {
-                HookError::Other(format!("the kernel allows no {tier} program ({io_error}): lockdown, or its build"))
+                HookError::Other(format!(
+                    "the kernel allows no {tier} program ({io_error}): lockdown, or its build"
+                ))
             } else {
                 HookError::Privilege(format!("load the program for {event}"))
             };
