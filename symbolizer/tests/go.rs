@@ -10,7 +10,7 @@ use std::{
 };
 
 use remora_symbolizer::{
-    Evidence, Inspection, Linkage, ReturnSites, Runtime,
+    Error, Evidence, Inspection, Linkage, ReturnSites, Runtime,
     go::{self, GoFunction},
     inspect,
     probes::{Library, Places},
@@ -176,7 +176,11 @@ fn functions_returns_and_offsets_of_an_http_program_by_every_tool_chain() {
                 Ok((offset, _)) => {
                     assert_eq!(Some(*offset), truth.of(structure, member), "{what}: {}", field.field)
                 }
-                Err(error) => assert!(error.to_string().contains("newer than the table"), "{what}: {error}"),
+                // A version between measured ones that differ, or newer than all: told, not guessed.
+                Err(why @ (Error::GoNewerThanTable { .. } | Error::GoNotInTable { .. })) => {
+                    println!("{what}: {}: {why}", field.field);
+                }
+                Err(error) => panic!("{what}: {error}"),
             }
         }
         let known = fields.iter().filter(|field| field.offset.is_ok()).count();

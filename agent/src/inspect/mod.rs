@@ -6,7 +6,7 @@ mod render;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow};
 use remora_symbolizer::probes::{PROBES, Places};
 use remora_symbolizer::{
     Cache, Function, Inspection, Linkage, ReturnSites, Runtime, maps, process, runtime_of_mappings, tls,
@@ -154,8 +154,8 @@ pub struct Offset {
 pub fn examine(target: &Target) -> Result<Report> {
     match target {
         Target::Binary(path) => {
-            let inspection =
-                Inspection::of(path).with_context(|| format!("cannot inspect {}", path.display()))?;
+            let inspection = Inspection::of(path)
+                .map_err(|error| anyhow!("cannot inspect {}: {error}", path.display()))?;
             let file = File {
                 path: path.display().to_string(),
                 opened: None,
@@ -172,8 +172,8 @@ pub fn examine(target: &Target) -> Result<Report> {
 fn of_process(pid: u32) -> Result<Report> {
     let mut cache = Cache::new(CACHE_BYTES);
     let folder = PathBuf::from(format!("/proc/{pid}"));
-    let loaded =
-        process::inspect(&folder, &mut cache).with_context(|| format!("cannot inspect process {pid}"))?;
+    let loaded = process::inspect(&folder, &mut cache)
+        .map_err(|error| anyhow!("cannot inspect process {pid}: {error}"))?;
     let mappings: Vec<maps::Mapping> = loaded.iter().map(|file| file.mapping.clone()).collect();
     let launched = runtime_of_mappings(&mappings).map(|runtime| {
         // The library knows the version.
