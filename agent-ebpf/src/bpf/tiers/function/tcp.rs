@@ -36,6 +36,12 @@ macro_rules! write_ended {
 /// goes on to. What they are stands in the scratch, which is taken.
 #[inline(always)]
 pub fn released<const TYPED: bool>(sock: Sock<TYPED>) -> Option<u8> {
+    // While it connects, the table may know it without its local port, and what this thread did on an earlier socket at the
+    // same address says nothing.
+    let state = sock.state();
+    if matches!(state, before_established!()) {
+        return None;
+    }
     let entry = match connection::known_tcp(sock) {
         Some(entry) => entry,
         None => older(sock)?,
@@ -43,10 +49,6 @@ pub fn released<const TYPED: bool>(sock: Sock<TYPED>) -> Option<u8> {
     // SAFETY: a live element of the map; whoever has the socket's lock is alone with it.
     let known = unsafe { &mut *entry };
     if known.ignored != 0 {
-        return None;
-    }
-    let state = sock.state();
-    if matches!(state, before_established!()) {
         return None;
     }
     let wrote = match state {
