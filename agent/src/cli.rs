@@ -32,6 +32,8 @@ pub enum Command {
     Record(RecordArgs),
     /// Make spans and metrics of a recorded file. Needs no privileges.
     Replay(ReplayArgs),
+    /// Say what is known of a binary or a process: runtime, TLS libraries, where each probe would go, and why there.
+    Inspect(InspectArgs),
 }
 
 /// Flags of every command that reads the configuration.
@@ -140,6 +142,18 @@ pub struct DoctorArgs {
     /// List every eBPF program, with the instructions that the kernel's verifier looked at. JSON always has them.
     #[arg(long)]
     pub verbose: bool,
+}
+
+/// `remora inspect`.
+#[derive(Args, Clone, Debug)]
+pub struct InspectArgs {
+    /// An executable or a shared library, or the id of a process.
+    #[arg(value_name = "BINARY|PID")]
+    pub target: String,
+
+    /// Print what is known as JSON instead of tables.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `remora record`.

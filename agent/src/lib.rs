@@ -11,6 +11,7 @@ pub mod config;
 pub mod coverage;
 pub mod doctor;
 pub mod identity;
+pub mod inspect;
 pub mod metrics;
 pub mod pipeline;
 pub mod probes;

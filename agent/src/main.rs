@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use remora::cli::{Cli, Command, CommonArgs};
 use remora::config::{Config, LogLevel};
-use remora::{doctor, pipeline};
+use remora::{doctor, inspect, pipeline};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -51,6 +51,16 @@ fn work(command: Command) -> Result<ExitCode> {
             }
             start_log(config.log.level);
             block_on(pipeline::replay(config, &args.file))
+        }
+        Command::Inspect(args) => {
+            start_log(LogLevel::Off);
+            let report = inspect::examine(&inspect::Target::of(&args.target))?;
+            if args.json {
+                println!("{}", serde_json::to_string_pretty(&report)?);
+            } else {
+                print!("{report}");
+            }
+            Ok(ExitCode::SUCCESS)
         }
         Command::Doctor(args) => {
             start_log(LogLevel::Off);

@@ -2,14 +2,14 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use remora_symbolizer::{go, inspect_bytes, maps, tls};
+use remora_symbolizer::{Inspection, go, inspect_bytes, maps, tls};
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(binary) = inspect_bytes(bytes) {
-        let _ = binary.build_id_hex();
-    }
+    let _ = inspect_bytes(bytes);
+    let _ = Inspection::of_bytes(bytes);
     let _ = tls::scan_bytes(bytes);
     let _ = go::offsets_bytes(bytes);
-    let _ = go::offsets_from_dwarf_bytes(bytes);
+    let _ = go::layout_from_dwarf_bytes(bytes);
+    let _ = go::functions_bytes(bytes, |_| {});
     let _ = tls::mapped(&maps::parse(bytes));
 });

@@ -5,7 +5,7 @@ use std::{fmt, path::Path};
 use object::elf;
 
 use crate::{
-    Error,
+    BuildId, Error,
     elf::Image,
     go,
     runtime::{self, Runtime},
@@ -75,7 +75,9 @@ pub struct Binary {
     /// The language or runtime, by evidence.
     pub runtime: Runtime,
     /// The GNU build id.
-    pub build_id: Option<Vec<u8>>,
+    pub build_id: Option<BuildId>,
+    /// Go's own build id: hashes of what went in and came out.
+    pub go_build_id: Option<String>,
     /// It has no symbol table (`.symtab`); dynamic symbols may be there.
     pub is_stripped: bool,
     /// It has DWARF (`.debug_info`).
@@ -87,22 +89,10 @@ pub struct Binary {
     pub tls: Vec<TlsUse>,
 }
 
-impl Binary {
-    /// The build id in hexadecimal, as `file` and `perf` show it.
-    pub fn build_id_hex(&self) -> Option<String> {
-        use fmt::Write;
-        let id = self.build_id.as_ref()?;
-        Some(id.iter().fold(String::with_capacity(2 * id.len()), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        }))
-    }
-}
-
 /// Looks at an executable or a shared library.
 ///
 /// Reads headers, notes, dynamic symbols, and for native code up to 8 MiB of constants; the costs are a
-/// few milliseconds at most. Keep the result by device and inode.
+/// few milliseconds at most. Keep the result by device and inode. [`Inspection`](crate::Inspection) tells more.
 ///
 /// # Errors
 /// The file cannot be read, or is not ELF.
@@ -121,18 +111,22 @@ pub fn inspect_bytes(bytes: &[u8]) -> Result<Binary, Error> {
 }
 
 fn inspect_data(data: Data<'_>) -> Result<Binary, Error> {
-    let image = Image::parse(data)?;
-    let exports = runtime::Exports::of(&image, data);
-    let runtime = match go::find_build_info(&image, data) {
+    Ok(of_image(&Image::parse(data)?, data))
+}
+
+/// What a file is whose headers are known.
+pub(crate) fn of_image(image: &Image, data: Data<'_>) -> Binary {
+    let exports = runtime::Exports::of(image, data);
+    let runtime = match go::find_build_info(image, data) {
         Some(info) => Runtime::Go(Box::new(info)),
-        None => runtime::detect(&image, data, exports),
+        None => runtime::detect(image, data, &exports),
     };
     let mut tls: Vec<_> = image.needed.iter().filter_map(|name| tls::TlsUse::shared(name)).collect();
     if exports.ssl_read && !tls.iter().any(|t| t.library == tls::TlsLibrary::OpenSsl) {
         tls.push(TlsUse::inside(tls::TlsLibrary::OpenSsl));
     }
     let dynamic = image.interpreter || !image.needed.is_empty();
-    Ok(Binary {
+    Binary {
         machine: image.machine,
         is_64_bit: image.is_64,
         position_independent: image.file_type == elf::ET_DYN,
@@ -141,9 +135,10 @@ fn inspect_data(data: Data<'_>) -> Result<Binary, Error> {
         is_stripped: !image.sections.iter().any(|s| s.kind == elf::SHT_SYMTAB),
         has_dwarf: image.section(".debug_info").or(image.section(".zdebug_info")).is_some(),
         tls,
-        needed: image.needed,
-        build_id: image.build_id,
-    })
+        needed: image.needed.clone(),
+        build_id: image.build_id.clone(),
+        go_build_id: image.go_build_id.clone(),
+    }
 }
 
 #[cfg(test)]

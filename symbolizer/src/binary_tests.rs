@@ -81,7 +81,7 @@ fn build_id_symbols_and_dwarf() {
         let table = Part { kind: elf::SHT_SYMTAB, ..Part::new(".symtab", vec![0; 24]) };
         let [abbrev, info] = elf.debug(5, 100);
         let binary = of(&elf.clone().with(note).with(table).with(abbrev).with(info));
-        assert_eq!(binary.build_id_hex().unwrap(), "a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3");
+        assert_eq!(binary.build_id.unwrap().to_string(), "a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3");
         assert!(!binary.is_stripped && binary.has_dwarf);
     }
 }

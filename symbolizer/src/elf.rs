@@ -6,18 +6,21 @@
 use object::{
     Endianness, ReadRef,
     elf::{self, FileHeader32, FileHeader64},
-    read::elf::{Dyn, FileHeader, Note, ProgramHeader, SectionHeader, Sym},
+    read::elf::{Dyn, FileHeader, Note, ProgramHeader, SectionHeader},
 };
 
-use crate::{Error, Machine, source::Data};
+use crate::{
+    BuildId, Error, Machine,
+    source::{Data, Window},
+    witness::Span,
+};
 
 const MAX_SECTIONS: u32 = 1 << 12;
 const MAX_SEGMENTS: u32 = 1 << 10;
 const MAX_NEEDED: usize = 1024;
 const MAX_NOTE: u64 = 64 << 10;
 const MAX_DYNAMIC: u64 = 1 << 20;
-/// `.dynsym` and `.dynstr`, each. Node's, which export all of V8 and OpenSSL, have about 8 MiB.
-const MAX_SYMBOLS: u64 = 32 << 20;
+const MAX_GO_BUILD_ID: usize = 256;
 
 /// What a loader and a debugger see of an ELF file.
 #[derive(Debug)]
@@ -30,7 +33,13 @@ pub(crate) struct Image {
     pub segments: Vec<Segment>,
     pub sections: Vec<Section>,
     pub needed: Vec<String>,
-    pub build_id: Option<Vec<u8>>,
+    pub build_id: Option<BuildId>,
+    /// What Go's tool chain calls the build id: hashes of inputs and output.
+    pub go_build_id: Option<String>,
+    /// The place in the file and the size of the relocations with addends.
+    pub relocations: Option<(u64, u64)>,
+    /// Where all this stands: the file header, and those of segments and sections.
+    pub headers: Vec<Span>,
 }
 
 /// A part of the file that is loaded.
@@ -49,6 +58,7 @@ pub(crate) struct Section {
     pub name: String,
     pub kind: elf::SectionType,
     pub compressed: bool,
+    pub address: u64,
     pub offset: u64,
     pub size: u64,
     pub link: usize,
@@ -71,6 +81,17 @@ impl Image {
         if self.little_endian { gimli::RunTimeEndian::Little } else { gimli::RunTimeEndian::Big }
     }
 
+    /// A number of 4 or 8 bytes in the file's byte order.
+    pub(crate) fn word(&self, bytes: &[u8]) -> Option<u64> {
+        Some(match (bytes.len(), self.little_endian) {
+            (4, true) => u32::from_le_bytes(*bytes.first_chunk()?).into(),
+            (4, false) => u32::from_be_bytes(*bytes.first_chunk()?).into(),
+            (8, true) => u64::from_le_bytes(*bytes.first_chunk()?),
+            (8, false) => u64::from_be_bytes(*bytes.first_chunk()?),
+            _ => return None,
+        })
+    }
+
     pub(crate) fn section(&self, name: &str) -> Option<&Section> {
         self.sections.iter().find(|s| s.name == name && s.kind != elf::SHT_NOBITS && s.size > 0)
     }
@@ -83,38 +104,38 @@ impl Image {
         })
     }
 
-    /// Calls `each` with the name of every dynamic symbol, and whether it is defined here.
-    pub(crate) fn dynamic_symbols(&self, data: Data<'_>, mut each: impl FnMut(&[u8], bool)) {
-        let Some(symbols) = self.sections.iter().find(|s| s.kind == elf::SHT_DYNSYM) else { return };
-        let Some(strings) = self.sections.get(symbols.link) else { return };
-        if symbols.size > MAX_SYMBOLS || strings.size > MAX_SYMBOLS {
-            return;
-        }
-        let Ok(table) = data.read_bytes_at(symbols.offset, symbols.size) else { return };
-        let Ok(names) = data.read_bytes_at(strings.offset, strings.size) else { return };
-        let endian = if self.little_endian { Endianness::Little } else { Endianness::Big };
-        if self.is_64 {
-            symbols_of::<FileHeader64<Endianness>>(table, names, endian, &mut each);
-        } else {
-            symbols_of::<FileHeader32<Endianness>>(table, names, endian, &mut each);
-        }
+    /// The same for code: `None` for an address where nothing can run.
+    pub(crate) fn code_offset(&self, address: u64) -> Option<(u64, u64)> {
+        let inside =
+            |s: &&Segment| s.executable && address.checked_sub(s.address).is_some_and(|at| at < s.size);
+        let segment = self.segments.iter().find(inside)?;
+        let at = address - segment.address;
+        Some((segment.offset.checked_add(at)?, segment.size - at))
     }
-}
 
-fn symbols_of<E: FileHeader<Endian = Endianness>>(
-    table: &[u8],
-    names: &[u8],
-    endian: Endianness,
-    each: &mut impl FnMut(&[u8], bool),
-) {
-    let count = table.len() / size_of::<E::Sym>();
-    let Ok((symbols, _)) = object::slice_from_bytes::<E::Sym>(table, count) else { return };
-    for symbol in symbols {
-        let Some(name) = names.get(symbol.st_name(endian) as usize..) else { continue };
-        // Names of C++ templates can be long; none of those looked for is.
-        let name = &name[..name.len().min(128)];
-        if let Some(end) = memchr::memchr(0, name) {
-            each(&name[..end], !symbol.is_undefined(endian));
+    /// Calls `each` with the address of every word that the loader sets to an address of this file, and with that
+    /// address, until it says that it is done.
+    ///
+    /// Such words can be zero in the file: what they will be stands in the relocation.
+    pub(crate) fn relative_words(&self, data: Data<'_>, mut each: impl FnMut(u64, u64) -> bool) {
+        const R_X86_64_RELATIVE: u64 = 8;
+        const R_AARCH64_RELATIVE: u64 = 1027;
+        /// `Elf64_Rela`.
+        const ENTRY: u64 = 24;
+        let relative = match self.machine {
+            Machine::X86_64 => R_X86_64_RELATIVE,
+            Machine::Aarch64 => R_AARCH64_RELATIVE,
+            _ => return,
+        };
+        let Some((start, size)) = self.relocations.filter(|_| self.is_64) else { return };
+        let mut window = Window::new(data.source());
+        for index in 0..size / ENTRY {
+            let entry = start.checked_add(index * ENTRY).and_then(|at| window.get(at, ENTRY as usize));
+            let Some(entry) = entry else { return };
+            let word = |at: usize| self.word(&entry[at..at + 8]).unwrap_or(0);
+            if word(8) == relative && each(word(0), word(16)) {
+                return;
+            }
         }
     }
 }
@@ -132,12 +153,16 @@ fn parse<E: FileHeader<Endian = Endianness>>(data: Data<'_>) -> Result<Image, Er
         sections: Vec::new(),
         needed: Vec::new(),
         build_id: None,
+        go_build_id: None,
+        relocations: None,
+        headers: vec![Span::new(0, size_of::<E>() as u64)],
     };
     if header.phnum(endian, data).is_ok_and(|n| n > MAX_SEGMENTS) {
         return Err(Error::Malformed("more segments than any program has"));
     }
     let program =
         header.program_headers(endian, data).map_err(|_| Error::Malformed("the program headers"))?;
+    image.headers.push(Span::new(header.e_phoff(endian).into(), size_of_val(program) as u64));
     for p in program {
         image.interpreter |= p.p_type(endian) == elf::PT_INTERP;
         if p.p_type(endian) == elf::PT_LOAD {
@@ -156,12 +181,16 @@ fn parse<E: FileHeader<Endian = Endianness>>(data: Data<'_>) -> Result<Image, Er
             elf::PT_DYNAMIC if image.needed.is_empty() && p.p_filesz(endian).into() <= MAX_DYNAMIC => {
                 if let Ok(Some(table)) = p.dynamic(endian, data) {
                     image.needed = needed::<E>(&image, table, endian, data);
+                    let value = |tag| table.iter().find(|d| d.tag(endian) == tag).map(|d| d.val(endian));
+                    image.relocations = value(elf::DT_RELA)
+                        .zip(value(elf::DT_RELASZ))
+                        .and_then(|(at, size)| Some((image.file_offset(at)?.0, size)));
                 }
             }
             elf::PT_NOTE if p.p_filesz(endian).into() <= MAX_NOTE => {
                 if let Ok(Some(mut notes)) = p.notes(endian, data) {
                     while let Ok(Some(note)) = notes.next() {
-                        take_build_id(&mut image, &note, endian);
+                        take_build_ids(&mut image, &note, endian);
                     }
                 }
             }
@@ -172,12 +201,15 @@ fn parse<E: FileHeader<Endian = Endianness>>(data: Data<'_>) -> Result<Image, Er
     if header.shnum(endian, data).is_ok_and(|n| n <= MAX_SECTIONS)
         && let Ok(table) = header.sections(endian, data)
     {
+        let size = table.len() * size_of::<E::SectionHeader>();
+        image.headers.push(Span::new(header.e_shoff(endian).into(), size as u64));
         for s in table.iter() {
             let name = table.section_name(endian, s).unwrap_or_default();
             image.sections.push(Section {
                 name: String::from_utf8_lossy(name).into_owned(),
                 kind: s.sh_type(endian),
                 compressed: s.sh_flags(endian).contains(elf::SHF_COMPRESSED),
+                address: s.sh_addr(endian).into(),
                 offset: s.sh_offset(endian).into(),
                 size: s.sh_size(endian).into(),
                 link: s.sh_link(endian) as usize,
@@ -187,16 +219,19 @@ fn parse<E: FileHeader<Endian = Endianness>>(data: Data<'_>) -> Result<Image, Er
     Ok(image)
 }
 
-fn take_build_id<E: FileHeader<Endian = Endianness>>(
+fn take_build_ids<E: FileHeader<Endian = Endianness>>(
     image: &mut Image,
     note: &Note<'_, E>,
     endian: Endianness,
 ) {
-    if note.name() == elf::ELF_NOTE_GNU
-        && note.n_type(endian) == elf::NT_GNU_BUILD_ID
-        && note.desc().len() <= 64
-    {
-        image.build_id = Some(note.desc().to_vec());
+    /// Go's `cmd/internal/buildid`.
+    const NT_GO_BUILD_ID: u32 = 4;
+    match (note.name(), note.n_type(endian)) {
+        (elf::ELF_NOTE_GNU, elf::NT_GNU_BUILD_ID) => image.build_id = BuildId::new(note.desc()),
+        (b"Go", elf::NoteType(NT_GO_BUILD_ID)) if note.desc().len() <= MAX_GO_BUILD_ID => {
+            image.go_build_id = Some(String::from_utf8_lossy(note.desc()).into_owned());
+        }
+        _ => {}
     }
 }
 

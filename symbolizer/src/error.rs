@@ -35,6 +35,9 @@ pub enum Error {
         /// The bound, bytes.
         limit: u64,
     },
+    /// Go's table of functions was not found, or is of a format that is not known.
+    #[error("no table of functions (pclntab) of Go 1.16 or newer")]
+    NoPcLnTab,
     /// There is no Go build information in the binary.
     #[error("not a Go binary")]
     NotGo,
@@ -63,6 +66,9 @@ pub enum Error {
         /// Why the table does not answer for it.
         why: &'static str,
     },
+    /// A field of a module's structure: the table goes by Go's versions.
+    #[error("it changes with the version of its module: only DWARF knows it, and the binary has none")]
+    GoModule,
     /// The embedded table could not be read: a fault of the build.
     #[error("line {line} of the table of Go offsets: {why}")]
     GoTable {

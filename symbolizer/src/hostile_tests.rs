@@ -3,16 +3,18 @@
 use proptest::{collection::vec, prelude::*, sample::Index};
 
 use crate::{
-    go, inspect_bytes, maps,
-    testing::{Elf, Part, compressed, zdebug},
+    Inspection, go, inspect_bytes, maps,
+    testing::{self, Elf, Part, compressed, zdebug},
     tls,
 };
 
 fn look(bytes: &[u8]) {
     let _ = inspect_bytes(bytes);
+    let _ = Inspection::of_bytes(bytes);
     let _ = tls::scan_bytes(bytes);
+    let _ = go::functions_bytes(bytes, |_| {});
     let _ = go::offsets_bytes(bytes);
-    let _ = go::offsets_from_dwarf_bytes(bytes);
+    let _ = go::layout_from_dwarf_bytes(bytes);
 }
 
 /// Small files with all the parts that are looked at, in every shape.
@@ -42,10 +44,47 @@ fn samples() -> Vec<Vec<u8>> {
     samples
 }
 
+/// Small Go programs with a table of functions of each format, symbols, and all that leads to the text.
+fn programs() -> Vec<Vec<u8>> {
+    let functions = [("runtime.main", 16), ("crypto/tls.(*Conn).Read", 48), ("main.main", 16)];
+    let mut programs = Vec::new();
+    for (is_64, little, headers) in [
+        (true, true, true),
+        (true, true, false),
+        (true, false, true),
+        (false, true, true),
+        (false, false, false),
+    ] {
+        for magic in [0xffff_fffa, 0xffff_fff0, 0xffff_fff1] {
+            let elf = Elf { headers, ..Elf::new(is_64, little) };
+            let mut program = testing::go_program(&elf, magic, &functions);
+            if magic == 0xffff_fff1 {
+                let table = program.parts.last_mut().unwrap();
+                table.bytes = testing::pclntab(&elf, magic, 0, &functions);
+                let module = testing::module_data(&elf, 80);
+                program = program.with(
+                    Part::new(".go.module", module)
+                        .at(testing::MODULE, object::elf::PF_R | object::elf::PF_W),
+                );
+            }
+            let names = [("SSL_read", testing::TEXT), ("SSL_write", testing::TEXT + 16)];
+            programs.push(testing::symbols(&program, object::elf::SHT_SYMTAB, &names).build());
+        }
+    }
+    programs
+}
+
 #[test]
 fn every_prefix_of_a_small_file_is_survived() {
+    for sample in programs() {
+        let found = Inspection::of_bytes(&sample).unwrap();
+        assert!(found.functions.iter().any(|f| f.probe.function == "crypto/tls.(*Conn).Read"), "{found:?}");
+        for end in 0..sample.len() {
+            look(&sample[..end]);
+        }
+    }
     for sample in samples() {
-        assert!(go::offsets_from_dwarf_bytes(&sample).is_ok());
+        assert!(go::layout_from_dwarf_bytes(&sample).is_ok());
         for end in 0..sample.len() {
             look(&sample[..end]);
         }
@@ -54,9 +93,9 @@ fn every_prefix_of_a_small_file_is_survived() {
 
 #[test]
 fn every_byte_may_be_wrong() {
-    for sample in samples().into_iter().step_by(3) {
+    for sample in samples().into_iter().chain(programs()).step_by(5) {
         for at in 0..sample.len() {
-            for value in [0, 0x7f, 0xff, sample[at] ^ 1] {
+            for value in [0, 0xff, sample[at] ^ 1] {
                 let mut broken = sample.clone();
                 broken[at] = value;
                 look(&broken);
@@ -77,8 +116,16 @@ fn a_bomb_is_not_inflated_without_bound() {
     info.bytes[first..first + 4].copy_from_slice(&length.to_le_bytes());
     let bytes = elf.clone().with(abbrev).with(compressed(&elf, info)).build();
     assert!(bytes.len() < 100 << 10, "{}", bytes.len());
-    let error = go::offsets_from_dwarf_bytes(&bytes).unwrap_err();
+    let error = go::layout_from_dwarf_bytes(&bytes).unwrap_err();
     assert!(matches!(error, crate::Error::TooLarge { .. }), "{error}");
+}
+
+#[test]
+fn a_unit_that_ends_at_the_end_of_all_numbers() {
+    // DWARF64 has lengths of 64 bits; found by fuzzing.
+    let info = [0xffff_ffff_u32.to_le_bytes().as_slice(), &(u64::MAX - 14).to_le_bytes(), &[0; 8]].concat();
+    let elf = Elf::new(true, true).with(Part::new(".debug_abbrev", [0])).with(Part::new(".debug_info", info));
+    assert!(go::layout_from_dwarf_bytes(&elf.build()).is_err());
 }
 
 proptest! {
@@ -95,7 +142,7 @@ proptest! {
 
     #[test]
     fn any_damage(which in any::<Index>(), edits in vec((any::<Index>(), any::<u64>(), 1..8_usize), 1..6)) {
-        let samples = samples();
+        let samples = [samples(), programs()].concat();
         let mut bytes = which.get(&samples).clone();
         for (at, value, len) in edits {
             let at = at.index(bytes.len());

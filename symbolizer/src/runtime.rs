@@ -4,10 +4,11 @@
 use std::fmt;
 
 use memchr::memmem;
-use object::ReadRef;
+use object::{ReadRef, elf};
 
 use crate::{
     elf::Image,
+    functions::{names::Names, symbols},
     go::BuildInfo,
     maps::Mapping,
     source::{Data, Source},
@@ -65,10 +66,11 @@ impl fmt::Display for Runtime {
 }
 
 /// Dynamic symbols that give a runtime away, found in one pass.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Exports {
     node: bool,
     python: bool,
+    python_version: Option<String>,
     jvm: bool,
     dotnet: bool,
     php: bool,
@@ -78,33 +80,87 @@ pub(crate) struct Exports {
 }
 
 impl Exports {
+    const NAMES: [&str; 12] = [
+        // node::Start(int, char**)
+        "_ZN4node5StartEiPPc",
+        "Py_BytesMain",
+        "_PyRuntime",
+        "Py_Version",
+        "JNI_CreateJavaVM",
+        "DotNetRuntimeInfo",
+        "DotNetRuntimeDebugHeader",
+        "coreclr_initialize",
+        "zend_parse_parameters",
+        "ruby_init",
+        "enif_make_atom",
+        "SSL_read",
+    ];
+
     pub(crate) fn of(image: &Image, data: Data<'_>) -> Self {
         let mut found = Exports::default();
-        image.dynamic_symbols(data, |name, defined| {
-            if !defined {
-                return;
+        let source = data.source();
+        for symbol in symbols::find(image, source, elf::SHT_DYNSYM, &Names::new(&Self::NAMES)) {
+            match Self::NAMES[usize::from(symbol.name)] {
+                "_ZN4node5StartEiPPc" => found.node = true,
+                "Py_Version" => found.python_version = python_version(image, source, symbol.address),
+                "Py_BytesMain" | "_PyRuntime" => found.python = true,
+                "JNI_CreateJavaVM" => found.jvm = true,
+                "zend_parse_parameters" => found.php = true,
+                "ruby_init" => found.ruby = true,
+                "enif_make_atom" => found.beam = true,
+                "SSL_read" => found.ssl_read = true,
+                _ => found.dotnet = true,
             }
-            match name {
-                // node::Start(int, char**)
-                b"_ZN4node5StartEiPPc" => found.node = true,
-                b"Py_BytesMain" | b"_PyRuntime" => found.python = true,
-                b"JNI_CreateJavaVM" => found.jvm = true,
-                b"DotNetRuntimeInfo" | b"DotNetRuntimeDebugHeader" | b"coreclr_initialize" => {
-                    found.dotnet = true
-                }
-                b"zend_parse_parameters" => found.php = true,
-                b"ruby_init" => found.ruby = true,
-                b"enif_make_atom" => found.beam = true,
-                b"SSL_read" => found.ssl_read = true,
-                _ => {}
-            }
-        });
+        }
         found
     }
 }
 
+/// `Py_Version` (since Python 3.11) in the format of `PY_VERSION_HEX`: a byte each for major, minor and micro.
+fn python_version(image: &Image, source: &Source<'_>, address: u64) -> Option<String> {
+    let mut word = [0; 8];
+    let word = &mut word[..if image.is_64 { 8 } else { 4 }];
+    let (offset, _) = image.file_offset(address)?;
+    if source.fill(offset, word) < word.len() {
+        return None;
+    }
+    let hex = image.word(word)?;
+    let part = |shift: u32| hex >> shift & 0xff;
+    (hex >> 32 == 0 && part(24) >= 3).then(|| format!("{}.{}.{}", part(24), part(16), part(8)))
+}
+
+/// What a runtime writes before its version, among its constants; and where the version ends.
+const VERSION_MARKS: [(Runtime, &[u8], u8); 4] = [
+    // The answer of the inspector to /json/version.
+    (Runtime::Node, b"node.js/v", 0),
+    (Runtime::Php, b"X-Powered-By: PHP/", 0),
+    (Runtime::Jvm, b" 64-Bit Server VM (", b')'),
+    (Runtime::Ruby, b"\0ruby ", b' '),
+];
+
+/// The version of a runtime which does not show in [`Runtime`] itself, searched among its constants.
+pub(crate) fn version(image: &Image, source: &Source<'_>, runtime: &Runtime) -> Option<String> {
+    const MAX_CONSTANTS: u64 = 16 << 20;
+    const MAX_VERSION: usize = 64;
+    let (_, mark, end) = VERSION_MARKS.iter().find(|(of, ..)| of == runtime)?;
+    let constants = image.section(".rodata")?;
+    let finder = memmem::Finder::new(mark);
+    let mut version = None;
+    windows(source, constants.offset, constants.size.min(MAX_CONSTANTS), |bytes| {
+        version = finder.find_iter(bytes).find_map(|at| {
+            let rest = &bytes[at + mark.len()..];
+            let rest = &rest[..rest.len().min(MAX_VERSION)];
+            let version = &rest[..memchr::memchr(*end, rest)?];
+            let plausible = version.first()?.is_ascii_digit() && version.iter().all(u8::is_ascii_graphic);
+            plausible.then(|| String::from_utf8_lossy(version).into_owned())
+        });
+        version.is_some()
+    });
+    version
+}
+
 /// The runtime of a binary that is not Go's.
-pub(crate) fn detect(image: &Image, data: Data<'_>, exports: Exports) -> Runtime {
+pub(crate) fn detect(image: &Image, data: Data<'_>, exports: &Exports) -> Runtime {
     if exports.node {
         return Runtime::Node;
     }
@@ -121,7 +177,7 @@ pub(crate) fn detect(image: &Image, data: Data<'_>, exports: Exports) -> Runtime
         return runtime;
     }
     if exports.python {
-        return Runtime::Python(None);
+        return Runtime::Python(exports.python_version.clone());
     }
     if exports.php {
         return Runtime::Php;
@@ -196,6 +252,7 @@ pub(crate) fn windows(source: &Source<'_>, start: u64, size: u64, mut each: impl
     const WINDOW: usize = 1 << 20;
     /// Nothing that is looked for is longer.
     const OVERLAP: usize = 256;
+    let size = size.min(source.left(start));
     let mut buffer = vec![0; WINDOW.min(usize::try_from(size).unwrap_or(WINDOW))];
     let mut at = 0;
     while at < size {

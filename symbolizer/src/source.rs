@@ -1,13 +1,14 @@
 //! The bytes of a file, read as they are asked for and within a bound.
 //!
 //! Files are read, not mapped: whoever owns a file can cut it short while we look at it, and a mapping
-//! would then end the agent with SIGBUS. What is read stays in memory until the [`Source`] is dropped,
-//! so all reads together are bounded.
+//! would then end the agent with SIGBUS. Headers are read through [`Data`] and stay in memory until the
+//! [`Source`] is dropped; tables, which can be large, go by in a [`Window`]. Both are bounded, so that no file
+//! takes more memory or time than it is worth.
 
 use std::{
     cell::Cell,
     fs::{File, OpenOptions},
-    ops::Range,
+    ops,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::Path,
 };
@@ -16,13 +17,16 @@ use object::{ReadCache, ReadRef};
 
 use crate::Error;
 
-/// All reads of one file together, bytes.
-const BUDGET: u64 = 512 << 20;
+/// What may be kept of one file, bytes.
+const KEPT: u64 = 32 << 20;
+/// What may be looked at of one file in passing, bytes.
+const PASSING: u64 = 2 << 30;
 
 /// An open regular file, or bytes in memory.
 pub(crate) struct Source<'b> {
     kind: Kind<'b>,
-    budget: Cell<u64>,
+    kept: Cell<u64>,
+    passing: Cell<u64>,
 }
 
 enum Kind<'b> {
@@ -46,15 +50,19 @@ impl Source<'static> {
         if !raw.metadata().map_err(io)?.is_file() {
             return Err(Error::NotAFile(path.to_owned()));
         }
-        let cache = ReadCache::new(raw.try_clone().map_err(io)?);
-        Ok(Source { kind: Kind::File { cache, raw }, budget: Cell::new(BUDGET) })
+        Self::of_file(raw).map_err(io)
+    }
+
+    fn of_file(raw: File) -> std::io::Result<Self> {
+        let cache = ReadCache::new(raw.try_clone()?);
+        Ok(Source { kind: Kind::File { cache, raw }, kept: Cell::new(KEPT), passing: Cell::new(PASSING) })
     }
 }
 
 impl<'b> Source<'b> {
     /// Bytes in memory, as tests and fuzzing have them.
     pub(crate) fn bytes(bytes: &'b [u8]) -> Self {
-        Source { kind: Kind::Bytes(bytes), budget: Cell::new(BUDGET) }
+        Source { kind: Kind::Bytes(bytes), kept: Cell::new(KEPT), passing: Cell::new(PASSING) }
     }
 
     /// A handle to read through.
@@ -62,8 +70,23 @@ impl<'b> Source<'b> {
         Data(self)
     }
 
+    /// The file, for what must be told from its metadata.
+    pub(crate) fn file(&self) -> Option<&File> {
+        match &self.kind {
+            Kind::File { raw, .. } => Some(raw),
+            Kind::Bytes(_) => None,
+        }
+    }
+
+    /// How many bytes there are from `at` on, as far as that is known.
+    pub(crate) fn left(&self, at: u64) -> u64 {
+        ReadRef::len(self.data()).unwrap_or(0).saturating_sub(at)
+    }
+
     /// Fills as much of `buf` as there is at `offset`, keeping nothing; for scans over much data.
     pub(crate) fn fill(&self, offset: u64, buf: &mut [u8]) -> usize {
+        let Some(left) = self.passing.get().checked_sub(buf.len() as u64) else { return 0 };
+        self.passing.set(left);
         match &self.kind {
             Kind::Bytes(bytes) => {
                 let rest = usize::try_from(offset).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
@@ -87,8 +110,76 @@ impl<'b> Source<'b> {
     }
 
     fn spend(&self, size: u64) -> Result<(), ()> {
-        self.budget.set(self.budget.get().checked_sub(size).ok_or(())?);
+        self.kept.set(self.kept.get().checked_sub(size).ok_or(())?);
         Ok(())
+    }
+}
+
+/// A part of a file that goes by: cheap for reads that mostly go forwards.
+pub(crate) struct Window<'s> {
+    source: &'s Source<'s>,
+    buffer: Vec<u8>,
+    /// The place of the buffer's first byte.
+    start: u64,
+    size: usize,
+}
+
+impl<'s> Window<'s> {
+    /// What one read fetches, bytes.
+    pub(crate) const SIZE: usize = 64 << 10;
+
+    pub(crate) fn new(source: &'s Source<'s>) -> Self {
+        Self::of_size(source, Self::SIZE)
+    }
+
+    /// Smaller, for reads that jump.
+    pub(crate) fn of_size(source: &'s Source<'s>, size: usize) -> Self {
+        Window { source, buffer: Vec::new(), start: 0, size }
+    }
+
+    /// The bytes from `at`; `None` if the file ends before.
+    pub(crate) fn get(&mut self, at: u64, len: usize) -> Option<&[u8]> {
+        let bytes = self.up_to(at, len);
+        (bytes.len() == len).then_some(bytes)
+    }
+
+    /// The bytes from `at`, at most `len`, fewer where the file ends.
+    pub(crate) fn up_to(&mut self, at: u64, len: usize) -> &[u8] {
+        let inside = |window: &Self| {
+            let from = usize::try_from(at.checked_sub(window.start)?).ok()?;
+            (from.checked_add(len)? <= window.buffer.len()).then_some(from)
+        };
+        let from = inside(self).unwrap_or_else(|| {
+            let left = usize::try_from(self.source.left(at)).unwrap_or(usize::MAX);
+            self.buffer.resize(self.size.max(len).min(left), 0);
+            let read = self.source.fill(at, &mut self.buffer);
+            self.buffer.truncate(read);
+            self.start = at;
+            0
+        });
+        &self.buffer[from..self.buffer.len().min(from + len)]
+    }
+}
+
+/// A part of a file as a stream, for decompression.
+pub(crate) struct Range<'s> {
+    source: &'s Source<'s>,
+    at: u64,
+    end: u64,
+}
+
+impl<'s> Range<'s> {
+    pub(crate) fn new(source: &'s Source<'s>, at: u64, size: u64) -> Self {
+        Range { source, at, end: at.saturating_add(size) }
+    }
+}
+
+impl std::io::Read for Range<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let want = buffer.len().min(usize::try_from(self.end - self.at).unwrap_or(usize::MAX));
+        let read = self.source.fill(self.at, &mut buffer[..want]);
+        self.at += read as u64;
+        Ok(read)
     }
 }
 
@@ -126,7 +217,7 @@ impl<'s> ReadRef<'s> for Data<'s> {
         }
     }
 
-    fn read_bytes_at_until(self, range: Range<u64>, delimiter: u8) -> Result<&'s [u8], ()> {
+    fn read_bytes_at_until(self, range: ops::Range<u64>, delimiter: u8) -> Result<&'s [u8], ()> {
         match &self.0.kind {
             Kind::File { cache, .. } => {
                 self.0.spend(4096)?;
@@ -167,6 +258,31 @@ mod tests {
         let source = Source::open(file.path()).unwrap();
         assert!(source.data().read_bytes_at(0, 1 << 39).is_err());
         assert!(source.data().read_bytes_at(0, 4096).is_ok());
+    }
+
+    #[test]
+    fn a_window_answers_as_the_whole_does() {
+        let content: Vec<u8> = (0..200_000_u32).map(|i| (i >> 3) as u8).collect();
+        let source = Source::bytes(&content);
+        let mut window = Window::new(&source);
+        for (at, len) in [(0, 4), (65_534, 4), (65_538, 100_000), (3, 1), (199_999, 1), (150_000, 0)] {
+            assert_eq!(window.get(at as u64, len), Some(&content[at..at + len]), "{at}+{len}");
+        }
+        assert_eq!(window.get(199_999, 2), None);
+        assert_eq!(window.up_to(199_999, 2), &content[199_999..]);
+        assert_eq!(window.get(u64::MAX, 1), None);
+        assert_eq!(window.up_to(u64::MAX, 1 << 20), &[0_u8; 0]);
+    }
+
+    #[test]
+    fn no_file_is_looked_at_for_ever() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(1 << 40).unwrap();
+        let source = Source::open(file.path()).unwrap();
+        source.passing.set(3 << 20);
+        let mut buffer = vec![0; 1 << 20];
+        let full = (0..10).filter(|i| source.fill(i << 20, &mut buffer) > 0).count();
+        assert_eq!(full, 3);
     }
 
     #[test]

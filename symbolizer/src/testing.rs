@@ -257,6 +257,121 @@ impl Elf {
     }
 }
 
+/// Where the text begins, for the tests of Go's table of functions.
+pub(crate) const TEXT: u64 = 0x40_1000;
+/// Where the table of functions is loaded.
+pub(crate) const TABLE: u64 = 0x60_0000;
+/// Where `runtime.firstmoduledata` is loaded.
+pub(crate) const MODULE: u64 = 0x70_0000;
+
+/// Go's table of functions: names with their lengths in bytes, one behind the other from [`TEXT`] on.
+pub(crate) fn pclntab(elf: &Elf, magic: u32, text: u64, functions: &[(&str, u64)]) -> Vec<u8> {
+    let go116 = magic == 0xffff_fffa;
+    let word = elf.word(0).len();
+    let field = |value: u64| if go116 { elf.word(value) } else { elf.int(value, 4) };
+    let base = if go116 { TEXT } else { 0 };
+    let header = 8 + word * if go116 { 7 } else { 8 };
+    let (mut names, mut name_at) = (Vec::new(), Vec::new());
+    for (name, _) in functions {
+        name_at.push(names.len() as u64);
+        names.extend(name.as_bytes());
+        names.push(0);
+    }
+    // Units, files and numbers: 8 bytes each.
+    let (mut pairs, mut structures) = (Vec::new(), Vec::new());
+    let size = (2 * functions.len() + 1) * field(0).len();
+    let mut at = base;
+    for ((_, length), name) in functions.iter().zip(&name_at) {
+        pairs.extend(field(at));
+        pairs.extend(field((size + structures.len()) as u64));
+        structures.extend(field(at));
+        structures.extend(elf.int(*name, 4));
+        structures.extend([0; 12]);
+        at += length;
+    }
+    pairs.extend(field(at));
+
+    let names_at = header as u64;
+    let units_at = names_at + names.len() as u64;
+    let mut out = elf.int(magic.into(), 4);
+    out.extend([0, 0, 1, word as u8]);
+    out.extend(elf.word(functions.len() as u64));
+    out.extend(elf.word(1));
+    if !go116 {
+        out.extend(elf.word(text));
+    }
+    for place in [names_at, units_at, units_at + 8, units_at + 16, units_at + 24] {
+        out.extend(elf.word(place));
+    }
+    out.extend(names);
+    out.extend([0; 24]);
+    out.extend(pairs);
+    out.extend(structures);
+    out
+}
+
+/// `runtime.firstmoduledata` for [`pclntab`]: text of so many bytes.
+pub(crate) fn module_data(elf: &Elf, length: u64) -> Vec<u8> {
+    let mut words = [0; 24];
+    words[0] = TABLE;
+    (words[20], words[21], words[22], words[23]) = (TEXT, TEXT + length, TEXT, TEXT + length);
+    words.iter().flat_map(|&word| elf.word(word)).collect()
+}
+
+/// A Go program with these functions, of code that returns at every byte.
+pub(crate) fn go_program(elf: &Elf, magic: u32, functions: &[(&str, u64)]) -> Elf {
+    let length: u64 = functions.iter().map(|(_, length)| length).sum();
+    let table = pclntab(elf, magic, TEXT, functions);
+    elf.clone()
+        .with(elf.build_info("go1.22.5", ""))
+        .with(Part::new(".text", vec![0xc3; length as usize]).at(TEXT, elf::PF_R | elf::PF_X))
+        .with(Part::new(".gopclntab", table).at(TABLE, elf::PF_R))
+}
+
+/// Symbols of functions in a table of this kind, with their addresses, each of 16 bytes.
+pub(crate) fn symbols(elf: &Elf, kind: elf::SectionType, names: &[(&str, u64)]) -> Elf {
+    let (table, strings) = match kind {
+        elf::SHT_SYMTAB => (".symtab", ".strtab"),
+        _ => (".dynsym", ".dynstr"),
+    };
+    let mut text = vec![0];
+    let mut entries = vec![0; if elf.is_64 { 24 } else { 16 }];
+    for (name, address) in names {
+        let at = elf.int(text.len() as u64, 4);
+        let info = [vec![0x12, 0], elf.int(1, 2)].concat();
+        let place = [elf.word(*address), elf.word(16)].concat();
+        entries.extend(if elf.is_64 { [at, info, place].concat() } else { [at, place, info].concat() });
+        text.extend(name.as_bytes());
+        text.push(0);
+    }
+    elf.clone().with(Part { kind: elf::SHT_STRTAB, ..Part::new(strings, text) }).with(Part {
+        kind,
+        link: strings,
+        ..Part::new(table, entries)
+    })
+}
+
+/// A GNU build id.
+pub(crate) fn build_id(elf: &Elf, id: &[u8]) -> Part {
+    let mut note = [elf.int(4, 4), elf.int(id.len() as u64, 4), elf.int(3, 4)].concat();
+    note.extend(b"GNU\0");
+    note.extend(id);
+    Part { segment: Some(elf::PT_NOTE), ..Part::new(".note.gnu.build-id", note).at(0x20_0000, elf::PF_R) }
+}
+
+/// The part compressed with `SHF_COMPRESSED` by Zstandard.
+pub(crate) fn zstd(elf: &Elf, part: Part) -> Part {
+    let mut bytes = elf.int(2, 4);
+    if elf.is_64 {
+        bytes.extend(elf.int(0, 4));
+    }
+    bytes.extend(elf.word(part.bytes.len() as u64));
+    bytes.extend(elf.word(1));
+    let level = ruzstd::encoding::CompressionLevel::Fastest;
+    bytes.extend(ruzstd::encoding::compress_to_vec(part.bytes.as_slice(), level));
+    Part { bytes, flags: elf::SHF_COMPRESSED.0, ..part }
+}
+
 /// The part under its old name and compression: `.zdebug_*`.
 pub(crate) fn zdebug(part: Part) -> Part {
     let name = match part.name {

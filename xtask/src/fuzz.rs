@@ -14,7 +14,7 @@ use crate::{paths, progress};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// What to fuzz: a protocol, `http1` (its pairing, in depth), or `elf`; everything if none is named
+    /// What to fuzz: a protocol, `http1` (its pairing, in depth), `elf`, `pclntab` or `dwarf`; everything if none is named
     targets: Vec<String>,
     /// Seconds for each
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
@@ -22,7 +22,7 @@ pub struct Args {
 }
 
 /// Targets with a program of their own; all others are protocols of the registry.
-const OWN: [&str; 2] = ["http1", "elf"];
+const OWN: [&str; 4] = ["http1", "elf", "pclntab", "dwarf"];
 
 const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
@@ -83,9 +83,10 @@ fn run(folder: &Path, built: &Path, target: &str, seconds: u32) -> Result<()> {
         process::command(built.join(target))
     } else {
         let mut protocols = process::command(built.join("protocols"));
-        protocols.env("REMORA_PROTOCOL", target).env("REMORA_SEEDS", &corpus);
+        protocols.env("REMORA_PROTOCOL", target);
         protocols
     };
+    program.env("REMORA_SEEDS", &corpus);
     program.arg(&corpus).arg(format!("-artifact_prefix={}/", artifacts.display()));
     program.args([
         &format!("-max_total_time={seconds}"),

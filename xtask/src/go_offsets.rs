@@ -1,7 +1,8 @@
-//! `cargo xtask go-offsets`: measures where Go's runtime keeps what identifies a goroutine, version by version.
+//! `cargo xtask go-offsets`: measures where Go's structures keep what Remora has to read, version by version.
 //!
-//! Every tool chain comes through the Go module proxy with the ordinary client, builds a tiny program for both
-//! supported machines, and is deleted. The programs' DWARF becomes symbolizer/src/go/offsets.txt.
+//! Every tool chain comes through the Go module proxy with the ordinary client, builds a program for both
+//! supported machines, and is deleted. The programs' DWARF becomes symbolizer/src/go/offsets.txt; which fields are
+//! looked for stands in symbolizer/src/go/fields.rs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,13 +19,27 @@ use crate::{paths, process};
 /// On x86-64, Go keeps `g` in a register since this minor version.
 const FIRST_MINOR: u32 = 17;
 const MACHINES: [&str; 2] = ["amd64", "arm64"];
-const MAIN: &str = "package main\n\nfunc main() { println(\"measured\") }\n";
+/// Has in it all that is measured: HTTP/1 and HTTP/2, client and server, over TLS.
+const MAIN: &str = r#"package main
+
+import (
+	"net/http"
+	"os"
+)
+
+func main() {
+	if len(os.Args) > 1 {
+		http.ListenAndServeTLS(os.Args[1], "certificate", "key", nil)
+	}
+	http.Get("https://localhost/")
+}
+"#;
 const MODULE: &str = "module example.com/measured\n\ngo 1.17\n";
 
 /// What to measure.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Measure again what is in the table already
+    /// Measure everything again and forget what the table says: for when there are fields more
     #[arg(long)]
     all: bool,
     /// Only these versions, as in 1.27.4; default: the first and last release of each minor version
@@ -76,7 +91,9 @@ pub fn main(args: &Args) -> Result<()> {
     }
     let mut render = process::cargo();
     render.args(["run", "--quiet", "--package", "remora-symbolizer", "--example", "go_table", "--"]);
-    let body = output_of(render.arg(&table).args(&binaries))?;
+    // What was measured before fields were added says nothing of these.
+    let known = if args.all { Path::new("/dev/null") } else { &table };
+    let body = output_of(render.arg(known).args(&binaries))?;
     fs::write(&table, format!("{}{body}\n", header(&missing)))?;
     println!("\n{body}\n\n  written: {}", table.display());
     workshop.remove()
@@ -98,11 +115,12 @@ fn header(missing: &[String]) -> String {
         some => some.join(", "),
     };
     format!(
-        "# Offsets in Go's runtime.g, bytes. Written by `cargo xtask go-offsets`, do not edit.\n\
+        "# Offsets in Go's structures, bytes. Written by `cargo xtask go-offsets`, do not edit.\n\
          #\n\
          # \"measured\": the versions whose tool chain built a program for linux/amd64 and linux/arm64, from whose\n\
          # DWARF the values come; they are the same on both. What is not listed there is untested. The other\n\
-         # lines: the first measured version with these values.\n\
+         # lines: a measured version, a structure, and what is new about its fields since the version before (\"-\":\n\
+         # there is no such field any more).\n\
          #\n\
          # Asked for in the last run and not to be had: {missing}.\n\n"
     )

@@ -2,7 +2,7 @@
 //!
 //! A step that fails does not keep the others from running, unless they need its result: one run tells all.
 
-mod verifier;
+pub mod verifier;
 
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};

@@ -73,12 +73,9 @@ fn new<const TYPED: bool>(
 
 /// A connection that is older than our view of it, as it enters the table: position 0 is the next byte.
 #[inline(always)]
-pub fn earlier<const TYPED: bool>(sock: Sock<TYPED>, giver: Program, ignored: bool) -> Connection {
-    let mut connection = new(sock, giver, ROLE_UNKNOWN, 0, ignored);
-    if connection.ports != 0 {
-        connection.role = role::of(sock.0);
-    }
-    connection
+pub fn earlier<const TYPED: bool>(sock: Sock<TYPED>, giver: Program, tcp: bool, ignored: bool) -> Connection {
+    let role = if tcp { role::of(sock.0) } else { ROLE_UNKNOWN };
+    new(sock, giver, role, 0, ignored)
 }
 
 /// What a socket is to us.
@@ -158,7 +155,7 @@ fn known_inet<const TYPED: bool>(sock: Sock<TYPED>, ports: u32) -> Option<*mut C
 /// Enters a TCP connection that is older than our view of it.
 #[inline(always)]
 pub fn enter_tcp<const TYPED: bool>(sock: Sock<TYPED>, direction: u8, bytes: u32) -> Option<*mut Connection> {
-    let mut connection = earlier(sock, Program::of(direction), foreign(sock));
+    let mut connection = earlier(sock, Program::of(direction), true, foreign(sock));
     // Position 0 is the first byte that we see; under a layer that changes the bytes, the next one.
     let bytes = if bytes != 0 && sock.layered() { 0 } else { bytes };
     if direction == record::READ {
@@ -194,7 +191,7 @@ fn find_unix<const TYPED: bool>(sock: Sock<TYPED>, direction: u8) -> Option<*mut
     if sock.kind() != STREAM {
         return None;
     }
-    let connection = earlier(sock, Program::of(direction), foreign(sock));
+    let connection = earlier(sock, Program::of(direction), false, foreign(sock));
     // As above, others may be as fast.
     let entered = UNIX_CONNECTIONS.insert(sock.0, connection, BPF_NOEXIST);
     let known = UNIX_CONNECTIONS.get_ptr_mut(sock.0);

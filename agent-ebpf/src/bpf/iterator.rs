@@ -132,7 +132,7 @@ fn open(sock: Sock<false>, tcp: bool) -> bool {
 #[inline(always)]
 fn tell(sock: Sock<false>, process: u32, tcp: bool, own: bool, counts: &mut Earlier) -> bool {
     let Some(mut entry) = RECORDS.reserve::<Open>(0) else { return false };
-    let mut connection = connection::earlier(sock, Program::Iterator, own);
+    let mut connection = connection::earlier(sock, Program::Iterator, tcp, own);
     // SAFETY: a helper without preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
     connection.opened = 1;

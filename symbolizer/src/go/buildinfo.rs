@@ -67,7 +67,8 @@ pub(crate) fn find(image: &Image, data: Data<'_>) -> Option<BuildInfo> {
     let mut search = |writable| {
         let segments = image.segments.iter().filter(|s| s.writable == writable && !s.executable);
         segments.take(MAX_SEGMENTS).find_map(|segment| {
-            buffer.resize(SEARCH.min(usize::try_from(segment.size).unwrap_or(SEARCH)), 0);
+            let size = segment.size.min(data.source().left(segment.offset));
+            buffer.resize(SEARCH.min(usize::try_from(size).unwrap_or(SEARCH)), 0);
             scan(image, data, segment.offset, &mut buffer)
         })
     };

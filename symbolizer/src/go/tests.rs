@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{Elf, compressed, zdebug};
+use crate::testing::{Elf, compressed, zdebug, zstd};
 
 fn with_debug(version: &str, dwarf: u16, goid: u8) -> Elf {
     let elf = Elf::new(true, true);
@@ -21,11 +21,16 @@ fn dwarf_of_every_version_class_byte_order_and_compression() {
             let plain = parts();
             let zipped = parts().map(zdebug);
             let flagged = parts().map(|part| compressed(&elf, part));
-            for [abbrev, info] in [plain, zipped, flagged] {
+            let zstd = parts().map(|part| zstd(&elf, part));
+            for [abbrev, info] in [plain, zipped, flagged, zstd] {
                 let name = info.name;
                 let bytes = elf.clone().with(abbrev).with(info).build();
-                let got = offsets_from_dwarf_bytes(&bytes).unwrap();
-                assert_eq!(got, want, "DWARF {dwarf}, 64 bit: {is_64}, little endian: {little}, {name}");
+                let got = Offsets::of(&layout_from_dwarf_bytes(&bytes).unwrap());
+                assert_eq!(
+                    got,
+                    Some(want),
+                    "DWARF {dwarf}, 64 bit: {is_64}, little endian: {little}, {name}"
+                );
             }
         }
     }
@@ -63,12 +68,38 @@ fn without_dwarf_the_reason_is_told_and_nothing_guessed() {
 }
 
 #[test]
+fn a_field_of_a_module_comes_from_dwarf_or_not_at_all() {
+    let of = |elf: &Elf| {
+        let bytes = elf.build();
+        let source = File::bytes(&bytes);
+        let image = Image::parse(source.data()).unwrap();
+        let info = find_build_info(&image, source.data()).unwrap();
+        let libraries = [Library::GoRuntime, Library::Grpc];
+        let fields = field_offsets(&image, source.data(), &info, None, &libraries).unwrap();
+        fields
+            .into_iter()
+            .map(|f| (f.field.to_string(), f.offset.map_err(|e| e.to_string())))
+            .collect::<Vec<_>>()
+    };
+    let bare = Elf::new(true, true);
+    let fields = of(&bare.clone().with(bare.build_info("go1.22.5", "")));
+    assert_eq!(fields[0], ("runtime.g.goid".into(), Ok((152, Source::Between))));
+    let (name, unknown) = fields.last().unwrap();
+    assert!(name.starts_with("google.golang.org/grpc"));
+    let why = unknown.as_ref().unwrap_err();
+    assert!(why.contains("with the version of its module"), "{why}");
+    // With DWARF that does not know the module there is no such field.
+    let fields = of(&with_debug("go1.22.5", 5, 100));
+    assert!(fields.iter().all(|(name, _)| name.starts_with("runtime.")), "{fields:?}");
+}
+
+#[test]
 fn dwarf_without_the_runtime_says_so() {
     let elf = Elf::new(true, true);
     let [abbrev, mut info] = elf.debug(5, 100);
     let at = memchr::memmem::find(&info.bytes, b"runtime.stack").unwrap();
     info.bytes[at] = b'R';
-    let bytes = elf.clone().with(abbrev).with(info).build();
-    let error = offsets_from_dwarf_bytes(&bytes).unwrap_err().to_string();
+    let bytes = elf.clone().with(elf.build_info("go1.99.0", "")).with(abbrev).with(info).build();
+    let error = offsets_bytes(&bytes).unwrap_err().to_string();
     assert!(error.contains("does not describe Go's runtime.g and runtime.stack"), "{error}");
 }

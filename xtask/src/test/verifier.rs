@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::{paths, process};
 
 /// No program may ask more of the verifier, on any kernel.
-const MOST_INSTRUCTIONS: u64 = 100_000;
+pub const MOST_INSTRUCTIONS: u64 = 100_000;
 
 #[derive(Deserialize)]
 struct Report {

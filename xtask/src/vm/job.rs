@@ -130,7 +130,7 @@ pub enum Verdict {
 }
 
 /// What is read of the doctor's report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Doctor {
     /// What the agent would take.
     pub tier: Option<Tier>,
@@ -139,7 +139,7 @@ pub struct Doctor {
 }
 
 /// What the doctor found out about one tier.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     /// `tier fentry`
     pub what: String,
@@ -147,6 +147,21 @@ pub struct Finding {
     pub ok: Option<bool>,
     /// With which result.
     pub found: String,
+    /// Milliseconds that it took to load its programs and to attach them.
+    #[serde(default)]
+    pub load_ms: Option<f64>,
+    /// Its programs.
+    #[serde(default)]
+    pub programs: Vec<Program>,
+}
+
+/// A program that was loaded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    /// Its name.
+    pub name: String,
+    /// Instructions that the verifier went through; kernels before 5.16 do not tell.
+    pub instructions: Option<u64>,
 }
 
 impl Doctor {
@@ -163,9 +178,11 @@ impl Doctor {
 }
 
 impl Finding {
-    /// Verified instructions of the largest program, where the kernel tells.
-    pub fn instructions(&self) -> Option<u64> {
-        self.found.split(" verified instructions").next()?.rsplit(' ').next()?.parse().ok()
+    /// The largest program and its verified instructions, where the kernel tells.
+    pub fn largest(&self) -> Option<(&str, u64)> {
+        let told =
+            self.programs.iter().filter_map(|program| Some((program.name.as_str(), program.instructions?)));
+        told.max_by_key(|(_, instructions)| *instructions)
     }
 
     /// The kernel refused a program of ours: that is never the kernel's lack.
@@ -197,13 +214,14 @@ mod tests {
         let report = r#"{"can_run":true,"tier":"syscall-tracepoint","host":[],"processes":[],"tiers":[
             {"what":"tier socket-tracepoint","ok":false,"found":"no sock_send_length","advice":null},
             {"what":"tier syscall-tracepoint","ok":true,"advice":null,
-             "found":"attached 6 hooks, largest program 36802 verified instructions"}]}"#;
+             "found":"attached 6 hooks", "load_ms":210.5,
+             "programs":[{"name":"sys_exit","instructions":900},{"name":"sys_exit_read","instructions":36802}]}]}"#;
         let doctor: Doctor = serde_json::from_str(report).unwrap();
         assert_eq!(doctor.tier, Some(Tier::SyscallTracepoint));
         assert_eq!(doctor.attached(), [Tier::SyscallTracepoint]);
         let of = |tier| doctor.finding(tier).unwrap();
-        assert_eq!(of(Tier::SyscallTracepoint).instructions(), Some(36802));
-        assert_eq!(of(Tier::SocketTracepoint).instructions(), None);
+        assert_eq!(of(Tier::SyscallTracepoint).largest(), Some(("sys_exit_read", 36802)));
+        assert_eq!(of(Tier::SocketTracepoint).largest(), None);
         assert!(!of(Tier::SocketTracepoint).refused());
         assert!(doctor.finding(Tier::Fentry).is_none());
     }

@@ -161,10 +161,14 @@ fn table(results: &Results, occasion: &Occasion) -> String {
         None => "?".to_owned(),
     });
     line("largest program, verified instructions", &mut |tier| match finding(tier) {
-        Some(finding) if finding.ok == Some(true) => {
-            finding.instructions().map_or("not told".to_owned(), |number| number.to_string())
-        }
+        Some(finding) if finding.ok == Some(true) => finding
+            .largest()
+            .map_or("not told".to_owned(), |(name, instructions)| format!("{instructions} (`{name}`)")),
         _ => String::new(),
+    });
+    line("programs loaded and attached in", &mut |tier| {
+        let milliseconds = finding(tier).and_then(|finding| finding.load_ms);
+        milliseconds.map_or(String::new(), |milliseconds| format!("{:.1} s", milliseconds / 1000.0))
     });
     line("start and end of the agent", &mut |tier| {
         results.started.get(&tier).map_or(String::new(), |seconds| format!("{seconds:.1} s"))
@@ -228,7 +232,7 @@ fn letter(number: usize) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::super::job::{Doctor, Finding, Test};
+    use super::super::job::{Doctor, Finding, Program, Test};
     use super::super::kernel::Kernel;
     use super::*;
 
@@ -250,18 +254,26 @@ mod tests {
             name: name.into(),
             tier,
         };
-        let finding =
-            |what: &str, ok, found: &str| Finding { what: what.into(), ok: Some(ok), found: found.into() };
+        let finding = |what: &str, ok, found: &str, programs| Finding {
+            what: what.into(),
+            ok: Some(ok),
+            found: found.into(),
+            load_ms: ok.then_some(1850.0),
+            programs,
+        };
+        let program =
+            |name: &str, instructions| Program { name: name.into(), instructions: Some(instructions) };
         Results {
             kernel,
             doctor: Some(Doctor {
                 tier: Some(Tier::Kprobe),
                 tiers: vec![
-                    finding("tier fentry", false, "no | trampolines"),
+                    finding("tier fentry", false, "no | trampolines", vec![]),
                     finding(
                         "tier kprobe",
                         true,
-                        "attached 9 hooks, largest program 41000 verified instructions",
+                        "attached 9 hooks",
+                        vec![program("udp_sendmsg", 400), program("tcp_flush", 41000)],
                     ),
                 ],
             }),
@@ -285,7 +297,8 @@ mod tests {
         let told = [
             "| 6.1 | 6.1.0-1-cloud-amd64 | 2026-11-23 | 0.1.0 | kprobe | not there | 1 ok, 1 **not run** | not there |",
             "| can be had | no (1) | yes | ? | ? | |",
-            "| largest program, verified instructions |  | 41000 |  |  | |",
+            "| largest program, verified instructions |  | 41000 (`tcp_flush`) |  |  | |",
+            "| programs loaded and attached in |  | 1.9 s |  |  | |",
             "| start and end of the agent |  | 2.2 s |  |  | |",
             "| `http::download` |  | ok 12 s |  |  |  |",
             "| `http::upload` |  | **not run** |  |  |  |",

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::job::{Doctor, Ended, Job, Line, Test, Tier, Verdict};
+use super::job::{Doctor, Ended, Finding, Job, Line, Test, Tier, Verdict};
 use super::kernel::Kernel;
 use super::machine::{Emulator, Machine};
+use crate::test::verifier::MOST_INSTRUCTIONS;
 use crate::{paths, process, progress};
 
 /// By how much the tests' waiting limits grow.
@@ -58,9 +59,18 @@ impl Results {
                 _ => {}
             }
         }
-        let findings = self.doctor.iter().flat_map(|doctor| &doctor.tiers);
-        for finding in findings.filter(|finding| finding.refused()) {
-            faults.push(format!("{series}: {}: {}", finding.what, finding.found));
+        for finding in self.doctor.iter().flat_map(|doctor| &doctor.tiers) {
+            if finding.refused() {
+                faults.push(format!("{series}: {}: {}", finding.what, finding.found));
+            }
+            if let Some((name, instructions)) =
+                finding.largest().filter(|(_, many)| *many >= MOST_INSTRUCTIONS)
+            {
+                faults.push(format!(
+                    "{series}: {}: {instructions} verified instructions of {name}",
+                    finding.what
+                ));
+            }
         }
         faults
     }
@@ -163,9 +173,7 @@ fn boot(emulator: &Emulator, job: &Job, numbers: &[usize], results: &mut Results
                     results.tests[number].1 = Some(ended);
                 }
                 Line::Doctor(doctor) => {
-                    for finding in &doctor.tiers {
-                        println!("     {}: {}", finding.what, finding.found);
-                    }
+                    doctor.tiers.iter().for_each(show_finding);
                     results.doctor = Some(doctor);
                 }
                 Line::Started(tier, seconds) => {
@@ -196,6 +204,15 @@ fn boot(emulator: &Emulator, job: &Job, numbers: &[usize], results: &mut Results
             anyhow::bail!("{what}{during}\n{words}");
         }
         process::pause(Duration::from_millis(50));
+    }
+}
+
+/// A tier, and all of its programs.
+fn show_finding(finding: &Finding) {
+    println!("     {}: {}", finding.what, finding.found);
+    for program in &finding.programs {
+        let instructions = program.instructions.map_or("not told".to_owned(), |many| many.to_string());
+        println!("       {:<36} {instructions:>8}", program.name);
     }
 }
 

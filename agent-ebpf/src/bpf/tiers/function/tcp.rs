@@ -17,6 +17,9 @@ use crate::kernel::Sock;
 use crate::pieces::Pieces;
 use crate::segment::{MAX_RECORDS, moved, only_counted, peer_closed, stream};
 
+/// `TCP_CLOSE`
+const CLOSED: u8 = 7;
+
 /// `TCP_SYN_SENT`, `TCP_SYN_RECV`, `TCP_LISTEN` and `TCP_NEW_SYN_RECV` (include/net/tcp_states.h): nothing has moved.
 macro_rules! before_established {
     () => {
@@ -36,17 +39,21 @@ macro_rules! write_ended {
 /// goes on to. What they are stands in the scratch, which is taken.
 #[inline(always)]
 pub fn released<const TYPED: bool>(sock: Sock<TYPED>) -> Option<u8> {
+    let state = sock.state();
+    // Without a peer the process has just broken the connection off (`tcp_disconnect`, net/ipv4/tcp.c): its sequence numbers
+    // are others than those of the connection, whose end is told. It is the same with a socket that is destroyed, and in the
+    // midst of a handshake: neither may be entered anew, by what its thread moved on another that stood at its address.
+    if matches!(state, before_established!()) || sock.ports() as u16 == 0 {
+        return None;
+    }
     let entry = match connection::known_tcp(sock) {
         Some(entry) => entry,
+        None if state == CLOSED => return None,
         None => older(sock)?,
     };
     // SAFETY: a live element of the map; whoever has the socket's lock is alone with it.
     let known = unsafe { &mut *entry };
     if known.ignored != 0 {
-        return None;
-    }
-    let state = sock.state();
-    if matches!(state, before_established!()) {
         return None;
     }
     let wrote = match state {
