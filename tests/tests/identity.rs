@@ -165,11 +165,12 @@ fn no_span_has_anothers_bytes(tier: Tier) {
             }
         }
     }
-    // What is missing is explained by a counter: a full ring buffer, on a busy machine, or memory that could not be read
-    // just then, after which some more of the same connection may be lost.
+    // What is missing is explained by a counter: a full ring buffer, on a busy machine; memory that could not be read, or a
+    // program that the kernel skipped just then, after which some more of the same connection may be lost.
     let lost: usize =
         missing.iter().filter(|(what, _)| what.ends_with("no span")).map(|(_, targets)| targets.len()).sum();
-    let unreadable = usize::try_from(spans.coverage.get("read_fault")).expect("a number");
+    let single = spans.coverage.get("read_fault") + spans.coverage.get("skipped_programs");
+    let unreadable = usize::try_from(single).expect("a number");
     if spans.coverage.get("ring_full") > 0 || lost <= unreadable * MOST_OF_A_CONNECTION {
         missing.retain(|what, _| !what.ends_with("no span"));
     }
