@@ -15,6 +15,9 @@ each_tier!(no_span_has_anothers_bytes);
 /// Threads that open, duplicate, pass and close.
 const THREADS: &str = "200";
 
+/// Spans that the workload gives rise to on one connection, at most.
+const MOST_OF_A_CONNECTION: usize = 12;
+
 /// How long they do: `REMORA_STRESS_SECONDS`, or 5.
 fn seconds() -> u64 {
     let asked = std::env::var("REMORA_STRESS_SECONDS").ok();
@@ -162,8 +165,12 @@ fn no_span_has_anothers_bytes(tier: Tier) {
             }
         }
     }
-    // Nothing else than a full ring buffer, on a busy machine, is a reason to miss anything.
-    if spans.coverage.get("ring_full") > 0 {
+    // What is missing is explained by a counter: a full ring buffer, on a busy machine, or memory that could not be read
+    // just then, after which some more of the same connection may be lost.
+    let lost: usize =
+        missing.iter().filter(|(what, _)| what.ends_with("no span")).map(|(_, targets)| targets.len()).sum();
+    let unreadable = usize::try_from(spans.coverage.get("read_fault")).expect("a number");
+    if spans.coverage.get("ring_full") > 0 || lost <= unreadable * MOST_OF_A_CONNECTION {
         missing.retain(|what, _| !what.ends_with("no span"));
     }
     for (what, targets) in &missing {

@@ -69,12 +69,15 @@ pub struct ProgramReport {
 #[must_use]
 pub fn examine() -> Report {
     let mut earlier = None;
-    let tiers: Vec<TierReport> = Tier::ALL.into_iter().map(|tier| try_tier(tier, &mut earlier)).collect();
+    // Before a tier is tried, which may change what the others need.
+    let (privileges, needs) = (privileges(), Tier::ALL.map(privileges::needs));
+    let tiers: Vec<TierReport> =
+        Tier::ALL.into_iter().zip(needs).map(|(tier, needs)| try_tier(tier, needs, &mut earlier)).collect();
     let tier = tiers.iter().find(|tried| tried.finding.ok == Some(true)).map(|tried| tried.tier);
     Report {
         can_run: tier.is_some(),
         tier,
-        host: [kernel(), types(), privileges(), lockdown()].into_iter().chain(earlier).collect(),
+        host: [kernel(), types(), privileges, lockdown()].into_iter().chain(earlier).collect(),
         tiers,
         processes: processes::survey(Path::new("/proc"), tier),
     }
@@ -85,7 +88,7 @@ fn finding(what: &str, ok: Option<bool>, found: impl Into<String>, advice: Optio
 }
 
 /// Tries a tier, and what goes with every tier: the first that can be had tells of it.
-fn try_tier(tier: Tier, earlier: &mut Option<Finding>) -> TierReport {
+fn try_tier(tier: Tier, privileges: Vec<Need>, earlier: &mut Option<Finding>) -> TierReport {
     // Small maps: nothing is going to be captured.
     let settings = probes::Settings {
         tier: tier.forced(),
@@ -101,7 +104,7 @@ fn try_tier(tier: Tier, earlier: &mut Option<Finding>) -> TierReport {
         tier,
         finding: finding(&what, Some(false), "", None),
         load_ms: None,
-        privileges: privileges::needs(tier),
+        privileges,
         programs: Vec::new(),
     };
     report.finding = match probes::attach(&settings) {

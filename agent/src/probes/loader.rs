@@ -164,7 +164,14 @@ fn attach_tier(
 
     let refuse = |reason| match reason {
         HookError::Privilege(action) => {
-            Refusal::All(ProbeError::Privilege { action, missing: privileges::missing(tier) })
+            let error = ProbeError::Privilege { action, missing: privileges::missing(tier) };
+            // Another tier may do without.
+            let another = |tier: &Tier| privileges::missing(*tier).is_empty();
+            if settings.tier.candidates().iter().any(another) {
+                Refusal::Tier(error.to_string())
+            } else {
+                Refusal::All(error)
+            }
         }
         HookError::Other(reason) => Refusal::Tier(reason),
     };

@@ -81,10 +81,11 @@ pub struct Need {
 /// What a tier needs on this kernel: first what it cannot do without.
 #[must_use]
 pub fn needs(tier: Tier) -> Vec<Need> {
-    needs_on(tier, kernel_version(), memory_lock_is_unlimited())
+    let paranoid = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap_or_default();
+    needs_on(tier, kernel_version(), memory_lock_is_unlimited(), paranoid.trim().parse().unwrap_or(2))
 }
 
-fn needs_on(tier: Tier, kernel: (u32, u32), unlimited: bool) -> Vec<Need> {
+fn needs_on(tier: Tier, kernel: (u32, u32), unlimited: bool, paranoid: i32) -> Vec<Need> {
     let required = |capability, purpose| Need { capability, required: true, purpose };
     let optional = |capability, purpose| Need { capability, required: false, purpose };
     let mut needs = vec![
@@ -96,6 +97,13 @@ fn needs_on(tier: Tier, kernel: (u32, u32), unlimited: bool) -> Vec<Need> {
         needs.push(required(
             Capability::SysResource,
             "to create maps, whose memory counts against RLIMIT_MEMLOCK before Linux 5.11; or raise that limit",
+        ));
+    }
+    // A value that Debian's kernels have, which do not take `CAP_PERFMON` for enough then (5.10, 6.1 and 6.12).
+    if tier == Tier::Kprobe && paranoid > 2 {
+        needs.push(required(
+            Capability::SysAdmin,
+            "to attach to kernel probes while kernel.perf_event_paranoid is above 2; or lower that",
         ));
     }
     if !tier.senders().is_empty() {
@@ -196,7 +204,7 @@ mod tests {
     #[test]
     fn each_lacking_one_is_named() {
         for tier in Tier::ALL {
-            let needs = needs_on(tier, (6, 1), false);
+            let needs = needs_on(tier, (6, 1), false, 2);
             let lacking = held(&[Capability::Bpf]).lacks(needs).into_iter();
             let required: Vec<_> = lacking.filter(|need| need.required).map(|need| need.capability).collect();
             assert_eq!(required, [Capability::Perfmon]);
@@ -204,9 +212,20 @@ mod tests {
     }
 
     #[test]
+    fn kernel_probes_may_be_guarded() {
+        let admin = |tier, kernel, paranoid| {
+            let needs = needs_on(tier, kernel, true, paranoid);
+            needs.iter().any(|need| need.capability == Capability::SysAdmin)
+        };
+        assert!(admin(Tier::Kprobe, (5, 10), 3));
+        assert!(admin(Tier::Kprobe, (6, 12), 3));
+        assert!(!admin(Tier::Kprobe, (5, 10), 2) && !admin(Tier::Fentry, (5, 10), 3));
+    }
+
+    #[test]
     fn locked_memory_was_limited_once() {
         let needs = |kernel, unlimited| {
-            let needs = needs_on(Tier::Kprobe, kernel, unlimited).into_iter();
+            let needs = needs_on(Tier::Kprobe, kernel, unlimited, 2).into_iter();
             needs.filter(|need| need.required).map(|need| need.capability).collect::<Vec<_>>()
         };
         assert!(needs((5, 10), false).contains(&Capability::SysResource));
