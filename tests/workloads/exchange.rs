@@ -283,8 +283,8 @@ impl End {
         let mut rest = bytes;
         while !rest.is_empty() {
             let (data, length) = (rest.as_ptr().cast(), rest.len());
-            // SAFETY: a live slice, which stays until the kernel has said that it is done with it.
             let sent = self.retry(libc::POLLOUT, || {
+                // SAFETY: a live slice, which stays until the kernel has said that it is done with it.
                 check(unsafe { libc::send(self.fd, data, length, libc::MSG_ZEROCOPY) })
             });
             rest = &rest[sent..];

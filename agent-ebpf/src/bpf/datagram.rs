@@ -243,6 +243,7 @@ pub fn sender_in(scratch: &mut Scratch, buffer: u64) -> bool {
     match read::<u16>(at(buffer, offset!(buffer_protocol))) {
         // SAFETY: 16 bytes, aligned to 8. The source address stands at byte 12 (RFC 791), or 8 (RFC 8200).
         IPV4 => unsafe { put4(remote.cast(), read(header + 12)) },
+        // SAFETY: as above.
         IPV6 => unsafe { remote.cast::<[u64; 2]>().write(read(header + 8)) },
         _ => return false,
     }

@@ -11,69 +11,37 @@
 //!
 //! is 1 where the process connected and 0 where it accepted. The kernel changes these fields one after the other, under
 //! a lock that is not ours: while a segment is on its way between two of them the sum is off by the segment's length,
-//! which makes neither number, unless the length is 1. So the books must read the same twice, and a segment of one byte
-//! must not be what is just being sent. Anything else (a kernel that was out of memory, a socket restored by
-//! `TCP_REPAIR`) leaves the role unknown, and the bytes will tell.
+//! which makes neither number, unless the length is 1. So two looks must agree, and a segment of one byte must not be
+//! what is just being sent. Anything else (a kernel that was out of memory, a socket restored by `TCP_REPAIR`) leaves
+//! the role unknown, and the bytes will tell.
 
 use remora_abi::offsets::MISSING;
 use remora_abi::record::{ROLE_CLIENT, ROLE_SERVER, ROLE_UNKNOWN};
 
 use crate::globals::offset;
-use crate::kernel::{Sock, at, opaque, read};
+use crate::kernel::{Sock, at, read};
 
-/// How often books that change are looked at again.
-const LOOKS: u32 = 3;
-
-/// What a socket has sent. Of the counts of bytes the lower half will do, since it is differences that matter.
-#[derive(Clone, Copy, PartialEq)]
-struct Books {
-    state: u8,
-    /// `snd_una`
-    unacknowledged: u32,
-    /// `snd_nxt`
-    next: u32,
-    /// `write_seq`
-    written: u32,
-    /// `bytes_acked`
-    acknowledged: u32,
-    /// `bytes_sent`
-    sent: u32,
-    /// `bytes_retrans`
-    resent: u32,
-}
-
-impl Books {
-    #[inline(always)]
-    fn of(sock: u64) -> Self {
-        Self {
-            state: Sock::<false>(sock).state(),
-            unacknowledged: read(at(sock, offset!(tcp_unacknowledged))),
-            next: read(at(sock, offset!(tcp_next))),
-            written: read(at(sock, offset!(tcp_written))),
-            acknowledged: read(at(sock, offset!(tcp_bytes_acknowledged))),
-            sent: read(at(sock, offset!(tcp_bytes_sent))),
-            resent: read(at(sock, offset!(tcp_bytes_resent))),
-        }
-    }
-
-    /// What they say.
-    #[inline(always)]
-    fn role(&self) -> u8 {
-        let unsent = self.written.wrapping_sub(self.next);
-        // The end of this end's stream takes a number as well: in FIN_WAIT1, FIN_WAIT2, LAST_ACK and CLOSING, once it
-        // is sent. Before the handshake is done, and when all is over, nothing can be said.
-        let end = match self.state {
-            1 | 8 => 0,
-            4 | 5 | 9 | 11 => (unsent == 0) as u32,
-            _ => return ROLE_UNKNOWN,
-        };
-        let numbers = self.acknowledged.wrapping_add(self.next.wrapping_sub(self.unacknowledged));
-        let payload = self.sent.wrapping_sub(self.resent);
-        match numbers.wrapping_sub(end).wrapping_sub(payload) {
-            1 => ROLE_CLIENT,
-            0 if unsent != 1 => ROLE_SERVER,
-            _ => ROLE_UNKNOWN,
-        }
+/// What the books say at one look. Of the counts of bytes the lower half will do, since it is differences that matter.
+#[inline(always)]
+fn look(sock: u64) -> u8 {
+    let next: u32 = read(at(sock, offset!(tcp_next)));
+    let unsent = read::<u32>(at(sock, offset!(tcp_written))).wrapping_sub(next);
+    // The end of this end's stream takes a number as well: in FIN_WAIT1, FIN_WAIT2, LAST_ACK and CLOSING, once it is
+    // sent. Before the handshake is done, and when all is over, nothing can be said.
+    let end = match Sock::<false>(sock).state() {
+        1 | 8 => 0,
+        4 | 5 | 9 | 11 => (unsent == 0) as u32,
+        _ => return ROLE_UNKNOWN,
+    };
+    let numbers = next
+        .wrapping_sub(read(at(sock, offset!(tcp_unacknowledged))))
+        .wrapping_add(read(at(sock, offset!(tcp_bytes_acknowledged))));
+    let payload = read::<u32>(at(sock, offset!(tcp_bytes_sent)))
+        .wrapping_sub(read(at(sock, offset!(tcp_bytes_resent))));
+    match numbers.wrapping_sub(end).wrapping_sub(payload) {
+        1 => ROLE_CLIENT,
+        0 if unsent != 1 => ROLE_SERVER,
+        _ => ROLE_UNKNOWN,
     }
 }
 
@@ -88,15 +56,6 @@ pub fn of(sock: u64) -> u8 {
     {
         return ROLE_UNKNOWN;
     }
-    let mut books = Books::of(sock);
-    let mut i = 0;
-    while i < LOOKS {
-        let again = Books::of(sock);
-        if again == books {
-            return books.role();
-        }
-        books = again;
-        i = opaque(i as u64) as u32 + 1;
-    }
-    ROLE_UNKNOWN
+    let role = look(sock);
+    if role == look(sock) { role } else { ROLE_UNKNOWN }
 }

@@ -78,7 +78,7 @@ fn socket_call(sock: Sock<true>, direction: u8, bytes: u32, flags: u64) {
     let scratch = scratch.again();
     if !scratch.pieces.reachable() {
         // SAFETY: a helper without preconditions.
-        if let Mover::Kernel = Mover::of(unsafe { bpf_get_current_task() } as u64) {
+        if let Mover::Kernel = Mover::of(unsafe { bpf_get_current_task() }) {
             return;
         }
     }
