@@ -186,6 +186,11 @@ impl Machine {
         fs::read_to_string(self.folder.join("code")).ok()?.trim().parse().ok()
     }
 
+    /// What the guest's kernel complained about: a program of ours may be refused, but never disturb it.
+    pub fn complaints(&self) -> Vec<String> {
+        complaints(&String::from_utf8_lossy(&fs::read(&self.console).unwrap_or_default()))
+    }
+
     /// What tells why a guest died: the main program's complaint, or the kernel's.
     pub fn last_words(&self) -> String {
         let own = progress::last_lines(&self.folder.join("err"), 5);
@@ -200,6 +205,27 @@ impl Drop for Machine {
         let _ = self.qemu.stop(Duration::from_secs(2));
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// The first lines of a kernel's warnings about itself, each place once.
+fn complaints(console: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for line in console.lines() {
+        // `[   12.345678] WARNING: CPU: 0 PID: 1 at kernel/bpf/hashtab.c:199 …`
+        let Some(start) = ["WARNING: ", "BUG: "].iter().find_map(|mark| line.find(mark)) else {
+            continue;
+        };
+        let line = line[start..].trim_end();
+        // Emulation can be that slow.
+        if line.contains("soft lockup") {
+            continue;
+        }
+        let place = |line: &str| line.split_once(" at ").map_or(line, |(_, place)| place).to_owned();
+        if !found.iter().any(|known| place(known) == place(line)) {
+            found.push(line.to_owned());
+        }
+    }
+    found
 }
 
 /// Takes the whole lines from the beginning.
@@ -221,7 +247,12 @@ fn arguments(kernel: &Kernel) -> Result<String> {
     if let Some(loops) = loops_per_jiffy(&fs::read_to_string("/proc/cpuinfo")?) {
         arguments.push_str(&format!(" lpj={loops}"));
     }
-    let guest = std::env::current_exe()?;
+    // A copy: cargo may have put another build in this program's place meanwhile.
+    let guest = super::folder().join("guest");
+    let fresh = guest.with_extension("new");
+    fs::copy("/proc/self/exe", &fresh)
+        .and_then(|_| fs::rename(&fresh, &guest))
+        .context("cannot copy this program for the guest")?;
     for (name, path) in [("guest", &guest), ("modules", &kernel.modules()), ("config", &kernel.config())] {
         let path = path.canonicalize().with_context(|| format!("cannot find {}", path.display()))?;
         let text = path.to_string_lossy();
@@ -250,6 +281,21 @@ mod tests {
         bytes.extend(b"o\nthree\n");
         assert_eq!(whole_lines(&mut bytes), ["two", "three"]);
         assert!(bytes.is_empty());
+    }
+
+    #[test]
+    fn a_kernels_warnings_are_told_once_each() {
+        let console = "[    0.1] Linux version 5.10\r\n\
+            [   12.3] WARNING: CPU: 0 PID: 70 at kernel/bpf/syscall.c:10 f+0x1/0x2\r\n\
+            [   12.4] Modules linked in: tls\r\n\
+            [   13.3] WARNING: CPU: 1 PID: 99 at kernel/bpf/syscall.c:10 f+0x1/0x2\r\n\
+            [   20.0] BUG: kernel NULL pointer dereference, address: 0\r\n";
+        let told = [
+            "WARNING: CPU: 0 PID: 70 at kernel/bpf/syscall.c:10 f+0x1/0x2",
+            "BUG: kernel NULL pointer dereference, address: 0",
+        ];
+        assert_eq!(complaints(console), told);
+        assert!(complaints("[ 1.0] all is well\n").is_empty());
     }
 
     #[test]

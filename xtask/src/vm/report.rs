@@ -136,6 +136,9 @@ fn table(results: &Results, occasion: &Occasion) -> String {
             death.lines().next().unwrap_or_default()
         );
     }
+    for complaint in &results.complaints {
+        let _ = writeln!(text, "The kernel complained: `{complaint}`.\n");
+    }
     text.push_str("| |");
     for tier in Tier::ALL {
         let _ = write!(text, " {tier} |");
@@ -286,6 +289,7 @@ mod tests {
                 ),
                 (test("kprobe::upload", Some(Tier::Kprobe)), None),
             ],
+            complaints: Vec::new(),
             deaths: Vec::new(),
             took: Duration::from_secs(61),
         }

@@ -38,6 +38,8 @@ pub struct Results {
     pub started: BTreeMap<Tier, f64>,
     /// Each test, in order; one without an end was not run.
     pub tests: Vec<(Test, Option<Ended>)>,
+    /// What the kernel complained about.
+    pub complaints: Vec<String>,
     /// Why guests died.
     pub deaths: Vec<String>,
     /// How long all of it took.
@@ -47,8 +49,12 @@ pub struct Results {
 impl Results {
     /// What went wrong, one line each.
     pub fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
         let series = &self.kernel.series;
+        let mut faults: Vec<String> = self
+            .complaints
+            .iter()
+            .map(|complaint| format!("{series}: the kernel says {complaint}"))
+            .collect();
         for (test, ended) in &self.tests {
             let name = format!("{series}: {}::{}", test.target, test.name);
             match ended {
@@ -116,6 +122,7 @@ pub fn run(emulator: &Emulator, kernel: &Kernel, tests: Vec<Test>) -> Result<Res
         doctor: None,
         started: BTreeMap::new(),
         tests: tests.into_iter().map(|test| (test, None)).collect(),
+        complaints: Vec::new(),
         deaths: Vec::new(),
         took: Duration::ZERO,
     };
@@ -161,7 +168,10 @@ fn boot(emulator: &Emulator, job: &Job, numbers: &[usize], results: &mut Results
             heard = Instant::now();
             let line = serde_json::from_str(&line).with_context(|| format!("the guest wrote {line:?}"))?;
             match line {
-                Line::Done => return Ok(()),
+                Line::Done => {
+                    results.complaints.extend(machine.complaints());
+                    return Ok(());
+                }
                 Line::Begun(index) => running.push(numbers[index]),
                 Line::Ended(index, ended) => {
                     let number = numbers[index];
@@ -193,6 +203,7 @@ fn boot(emulator: &Emulator, job: &Job, numbers: &[usize], results: &mut Results
             let during =
                 if during.is_empty() { String::new() } else { format!(" during {}", during.join(", ")) };
             let words = machine.last_words();
+            results.complaints.extend(machine.complaints());
             // The second time it is these tests' result.
             if !results.deaths.is_empty() {
                 for number in running {
