@@ -24,9 +24,8 @@ use crate::stream::{Counters, Facts, Failure, Limits, Shard, Shards, Sink, Told,
 use crate::telling::Teller;
 use crate::trace::{Ids, SCHEMA, Spans};
 
-/// Time in which a run has to end once it is told to.
-const END: Duration = Duration::from_millis(1_900);
-/// What of it is the exporter's.
+/// Time that the exporter has at the end to deliver what is held. Its own, whatever detaching took: the last spans shall not be
+/// lost for that.
 const FLUSH: Duration = Duration::from_millis(1_300);
 /// How long the reader sleeps at most when nothing happens.
 const IDLE: Duration = Duration::from_millis(50);
@@ -334,7 +333,6 @@ async fn live(
         }
     }
 
-    let began = Instant::now();
     // Detached first: what is in the ring buffer then is all that will come.
     covered_until.store(clock::monotonic(), Ordering::Relaxed);
     drop(probes);
@@ -350,7 +348,7 @@ async fn live(
         .map_err(|_| anyhow!("the reader's thread panicked; please report it"))?;
     if let Some(exporter) = exporter {
         exporter.metrics(vec![coverage.metrics(clock::wall())]);
-        exporter.shutdown(FLUSH.min(END.saturating_sub(began.elapsed()))).await;
+        exporter.shutdown(FLUSH).await;
     }
     tracing::info!("{}", coverage.summary());
     let records = recorded?;
