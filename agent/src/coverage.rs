@@ -77,6 +77,13 @@ impl Coverage {
         Self { told, ..self }
     }
 
+    /// The programs are about to be taken off: what they count from now on does not count.
+    pub fn close_kernel(&mut self) {
+        if let Some(kernel) = &mut self.kernel {
+            kernel.close();
+        }
+    }
+
     /// The present values.
     #[must_use]
     pub fn points(&self) -> Vec<Point> {

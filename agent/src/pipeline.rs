@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -278,13 +278,14 @@ async fn live(
     let covered_until = live.until();
     let kernel = probes.take_counters().ok_or_else(missing)?;
     let (shards, counters) = shards(config, &controls, &mut to)?;
-    let coverage = Coverage::new(Some(kernel), counters, Arc::clone(store), exporter.clone(), clock::wall())
-        .with_temporality(config.metrics.temporality);
+    let mut coverage =
+        Coverage::new(Some(kernel), counters, Arc::clone(store), exporter.clone(), clock::wall())
+            .with_temporality(config.metrics.temporality);
     let mut dispatcher = Dispatcher::new(Arc::clone(store), Some(shards), Some(live), writer);
     let processes = dispatcher.learn_processes().context("cannot list /proc")?;
     release_memory();
 
-    let stop = Arc::new(AtomicBool::new(false));
+    let stop = Arc::new(AtomicU64::new(0));
     let reader = spawn_reader(ring, dispatcher, Arc::clone(store), Arc::clone(&stop))?;
     warn_of_privileges(probes.tier);
     // The reader is at work and all hooks are in place: now it can be told what was there before.
@@ -333,10 +334,16 @@ async fn live(
         }
     }
 
-    // Detached first: what is in the ring buffer then is all that will come.
+    // What is in the ring buffer when no program runs any more that began before now is all that is believed. Taking the hooks
+    // off goes on beside the rest: the kernel waits up to a tenth of a second for each trampoline.
     covered_until.store(clock::monotonic(), Ordering::Relaxed);
-    drop(probes);
-    stop.store(true, Ordering::Release);
+    let mut probes = Some(probes);
+    if !probes::programs_returned() {
+        probes = None;
+    }
+    coverage.close_kernel();
+    let detached = tokio::task::spawn_blocking(move || drop(probes));
+    stop.store(clock::monotonic(), Ordering::Release);
     let ended = move || {
         let recorded = reader.join();
         to.finish();
@@ -350,6 +357,7 @@ async fn live(
         exporter.metrics(vec![coverage.metrics(clock::wall())]);
         exporter.shutdown(FLUSH).await;
     }
+    detached.await.context("the hooks could not be taken off")?;
     tracing::info!("{}", coverage.summary());
     let records = recorded?;
     if records > 0 {
@@ -398,12 +406,13 @@ fn not_known(earlier: &remora_abi::maps::Earlier, no_iterators: Option<&PassErro
     text
 }
 
-/// Reads records until told to stop; then what is left, and tells what is in flight.
+/// Reads records until `stop` says when (`CLOCK_MONOTONIC`, nanoseconds) all programs had returned that matter; then what is
+/// left of before, and tells what is in flight.
 fn spawn_reader(
     mut ring: Ring,
     mut dispatcher: Dispatcher,
     store: Arc<Store>,
-    stop: Arc<AtomicBool>,
+    stop: Arc<AtomicU64>,
 ) -> Result<JoinHandle<Result<u64, FileError>>> {
     /// Records after which the time is looked at.
     const TURN: usize = 4096;
@@ -412,8 +421,17 @@ fn spawn_reader(
     let work = move || {
         let mut swept = Instant::now();
         loop {
-            let ending = stop.load(Ordering::Acquire);
-            while ring.drain(TURN, |record| dispatcher.record(record)) == TURN {
+            let end = stop.load(Ordering::Acquire);
+            let ending = end != 0;
+            // Hooks may still be there: a record of later stands behind all that is waited for.
+            let mut later = false;
+            while TURN
+                == ring.drain(TURN, |record| {
+                    later |= ending && Record::time(record).is_some_and(|time| time > end);
+                    dispatcher.record(record);
+                })
+                && !later
+            {
                 dispatcher.turn(clock::monotonic());
             }
             dispatcher.turn(clock::monotonic());

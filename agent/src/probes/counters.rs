@@ -11,16 +11,27 @@ use remora_abi::loss::{COUNTERS, Counter};
 pub struct KernelCounters {
     map: PerCpuArray<MapData, [u64; COUNTERS]>,
     programs: Vec<ProgramFd>,
+    /// What they said when they were read for the last time.
+    last: Option<(Option<[u64; COUNTERS]>, u64)>,
 }
 
 impl KernelCounters {
     pub(super) fn new(map: PerCpuArray<MapData, [u64; COUNTERS]>, programs: Vec<ProgramFd>) -> Self {
-        Self { map, programs }
+        Self { map, programs, last: None }
+    }
+
+    /// Reads them for the last time: what is counted from now on does not count.
+    pub fn close(&mut self) {
+        self.last = Some((self.read(), self.missed()));
+        self.programs.clear();
     }
 
     /// The present sums, in the order of [`Counter::ALL`]; `None` if the kernel does not answer.
     #[must_use]
     pub fn read(&self) -> Option<[u64; COUNTERS]> {
+        if let Some((sums, _)) = self.last {
+            return sums;
+        }
         let per_cpu = self.map.get(&0, 0).ok()?;
         let mut sums = [0; COUNTERS];
         for values in per_cpu.iter() {
@@ -35,6 +46,9 @@ impl KernelCounters {
     /// Linux 5.12.
     #[must_use]
     pub fn missed(&self) -> u64 {
+        if let Some((_, missed)) = self.last {
+            return missed;
+        }
         self.programs.iter().filter_map(|program| Some(program_info(program)?.recursion_misses)).sum()
     }
 }
