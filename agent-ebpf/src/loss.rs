@@ -36,10 +36,12 @@ pub enum Counter {
     DatagramsUnaddressed,
     /// Reads and writes that were not looked at because they interrupted the program that looked at another, on that CPU.
     Preempted,
+    /// Reads and datagrams whose end the kernel did not tell, since all places for returns were taken.
+    MissedReturns,
 }
 
 /// How many counters there are.
-pub const COUNTERS: usize = 16;
+pub const COUNTERS: usize = 17;
 
 impl Counter {
     /// All counters, in the order of their index.
@@ -60,6 +62,7 @@ impl Counter {
         Counter::DatagramsUnreadable,
         Counter::DatagramsUnaddressed,
         Counter::Preempted,
+        Counter::MissedReturns,
     ];
 }
 

@@ -105,6 +105,11 @@ pub struct Connection {
     pub unseen_read: u32,
     /// Bytes that it had written, likewise.
     pub unseen_written: u32,
+    /// Bytes of a unix socket that are being read, and that are told at the return of the function that reads them. If there are
+    /// some when the next are read, the kernel has not told that return.
+    pub awaited: u32,
+    /// Always 0.
+    pub reserved: u32,
 }
 
 /// [`Connection::ignored`]: a process asked for it, and it is not established yet.
@@ -222,6 +227,11 @@ pub struct Transfer {
     pub shape: u32,
     /// [`crate::record::READ`] or [`crate::record::WRITE`], and [`TRANSFER_PEEK`].
     pub direction: u32,
+    /// Bytes that are to be told at the return of the function that the thread is in. If there are some at the thread's next
+    /// call, the kernel has not told that return.
+    pub awaited: u64,
+    /// Bytes of the call that were told before its return.
+    pub told: u64,
 }
 
 /// [`Transfer::direction`]: the bytes stay in the socket.
@@ -263,19 +273,21 @@ pub mod calls {
     pub const READ_MESSAGE: u32 = 10;
     /// One message of `sendmmsg` on a TCP or unix socket.
     pub const WRITE_MESSAGE: u32 = 11;
+    /// What a thread has read from a unix socket, if the return of that was missed.
+    pub const MISSED: u32 = 12;
     /// How many there are.
-    pub const COUNT: u32 = 12;
+    pub const COUNT: u32 = 13;
 }
 
 plain! {
     Control = 32,
     Stream = 16,
-    Connection = 104,
+    Connection = 112,
     Earlier = 24,
     DatagramSocket = 24,
     Sender = 32,
     Batch = 16,
     Listener = 16,
-    Transfer = 56,
+    Transfer = 72,
     Process = 8,
 }

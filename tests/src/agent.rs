@@ -227,14 +227,14 @@ impl Agent {
     }
 
     /// Waits, for a while at most, until it has nothing more to do than to look for more: none of its threads wants to run,
-    /// and it tells nothing, three times in a row.
+    /// and it tells no span, three times in a row.
     fn settle(&self) {
         const LOOK: Duration = Duration::from_millis(150);
         const ENOUGH: Duration = Duration::from_secs(20);
         let (mut told, mut quiet) = (0, 0);
         let _ = wait_for(ENOUGH, || {
             std::thread::sleep(LOOK);
-            let before = std::mem::replace(&mut told, self.running.output().len());
+            let before = std::mem::replace(&mut told, self.told());
             quiet = if before == told && !wants_to_run(self.running.id()) { quiet + 1 } else { 0 };
             quiet == 3
         });
@@ -243,11 +243,17 @@ impl Agent {
     /// Ends it with SIGTERM and returns what it told. Panics unless it ends well and in time.
     #[must_use]
     pub fn stop(self) -> Spans {
-        let recording = self.recording;
         if patience() > 1 {
             // What it tells at its end it tells within a limit of its own, which knows nothing of slow machines.
             self.settle();
         }
+        self.stop_at_once()
+    }
+
+    /// The same, whatever it is at.
+    #[must_use]
+    pub fn stop_at_once(self) -> Spans {
+        let recording = self.recording;
         let started = Instant::now();
         self.running.signal(libc::SIGTERM);
         // A little more than is asked for, so that the message tells how long it took.

@@ -71,7 +71,7 @@ impl Coverage {
 
 impl std::fmt::Display for Coverage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for ((name, attributes), value) in &self.points {
+        for ((name, attributes), value) in self.points.iter().filter(|(_, value)| **value != 0) {
             writeln!(f, "  {value:12} {name} {attributes}")?;
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::{Body, Coverage, Kind, Metrics, Outcome, Schedule, Span, Value};
+use crate::{Body, Coverage, Kind, Metrics, Outcome, Schedule, Span, Value, patience};
 
 /// Everything that one agent told.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Spans {
     /// All spans.
     #[must_use]
     pub fn all(&self) -> Selection<'_> {
-        Selection { what: "all spans".to_owned(), spans: self.all.iter().collect(), of: &self.all }
+        Selection { what: "all spans".to_owned(), spans: self.all.iter().collect(), of: self }
     }
 
     /// Server spans of whoever listens on `port`.
@@ -49,7 +49,7 @@ impl Spans {
 pub struct Selection<'a> {
     what: String,
     spans: Vec<&'a Span>,
-    of: &'a [Span],
+    of: &'a Spans,
 }
 
 impl<'a> Selection<'a> {
@@ -167,8 +167,9 @@ impl<'a> Selection<'a> {
     /// status, sizes and error, and within the times that the client measured.
     #[track_caller]
     pub fn tell(self, schedule: &Schedule, outcomes: &[Outcome]) -> Self {
-        // Clocks are read on both sides of system calls, and the agent turns monotonic into wall-clock time.
-        const TOLERANCE: u64 = 5_000_000;
+        // Clocks are read on both sides of system calls, between which a thread may wait for a processor, and the agent turns
+        // monotonic into wall-clock time.
+        let tolerance = 5_000_000 * u64::from(patience());
         let mut by_request: BTreeMap<(String, String), Vec<&Span>> = BTreeMap::new();
         for span in self.iter() {
             by_request
@@ -209,7 +210,7 @@ impl<'a> Selection<'a> {
             expect(&format!("error.type {kind:?}"), span.text("error.type") == kind);
             expect(
                 &format!("within what the client measured, {} to {}", outcome.start, outcome.end),
-                span.start + TOLERANCE >= outcome.start && span.end <= outcome.end + TOLERANCE,
+                span.start + tolerance >= outcome.start && span.end <= outcome.end + tolerance,
             );
             expect(&format!("at least {:?}", request.at_least), span.duration() >= request.at_least);
         }
@@ -224,17 +225,18 @@ impl<'a> Selection<'a> {
     /// Counts by kind of everything the agent told, and the first of `bad`.
     fn context(&self, bad: &[&Span]) -> String {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        for span in self.of {
+        for span in &self.of.all {
             let port = span.server_port().map_or("-".to_owned(), |port| port.to_string());
             let code =
                 span.code().map_or_else(|| span.text("error.type").to_owned(), |code| code.to_string());
             let key = format!("{:?} :{port} {} {:?} {code}", span.kind, span.service(), span.name);
             *counts.entry(key).or_default() += 1;
         }
-        let mut text = format!("the agent told {} spans:\n", self.of.len());
+        let mut text = format!("the agent told {} spans:\n", self.of.all.len());
         for (key, count) in counts.iter().take(40) {
             let _ = writeln!(text, "  {count:6} {key}");
         }
+        let _ = write!(text, "and counted:\n{}", self.of.coverage);
         for span in bad.iter().take(5) {
             let _ = write!(text, "{span}");
         }

@@ -29,14 +29,23 @@ fn unfinished(spans: Selection<'_>) -> &Span {
         .only()
 }
 
+/// System calls that wait for a socket.
+#[cfg(target_arch = "x86_64")]
+const POLLS: [i64; 2] = [libc::SYS_poll, libc::SYS_ppoll];
+/// As above.
+#[cfg(not(target_arch = "x86_64"))]
+const POLLS: [i64; 1] = [libc::SYS_ppoll];
+
 /// curl, waiting for a server that takes its time.
 fn waiting_curl(net: &Netns) -> Running {
     let mut curl = net.program("curl").args(["-s", "http://127.0.0.1:8080/slow/20000"]).start();
     // The request is on its way when curl polls and the server has read.
     curl.wait_until("waits for the answer", |process| {
-        let established = std::fs::read_to_string(format!("/proc/{process}/net/tcp")).unwrap_or_default();
-        let waits = std::fs::read_to_string(format!("/proc/{process}/wchan")).unwrap_or_default();
-        established.lines().any(|line| line.split_whitespace().nth(3) == Some("01")) && waits.contains("poll")
+        let about =
+            |what: &str| std::fs::read_to_string(format!("/proc/{process}/{what}")).unwrap_or_default();
+        let established = about("net/tcp").lines().any(|line| line.split_whitespace().nth(3) == Some("01"));
+        let call = about("syscall").split_whitespace().next().and_then(|number| number.parse().ok());
+        established && call.is_some_and(|call: i64| POLLS.contains(&call))
     });
     curl
 }

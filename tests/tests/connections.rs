@@ -131,9 +131,11 @@ fn agent_comes_between_request_and_response(tier: Tier) {
 fn descriptors_are_reused(tier: Tier) {
     let net = Netns::new();
     let agent = Agent::watch(&net).tier(tier).start();
-    let finished = net.program(built("churn")).args([ADDRESS, "8", "150"]).run().ok();
+    // It reads byte by byte. A slow machine's agent cannot keep up with many of those, and nothing may be lost here.
+    let each = 150 / patience().min(5) as usize;
+    let finished = net.program(built("churn")).args([ADDRESS, "8", &each.to_string()]).run().ok();
     let targets: BTreeSet<&str> = finished.output.lines().collect();
-    assert_eq!(targets.len(), 8 * (50 + 100 + 150));
+    assert_eq!(targets.len(), 8 * (0..each).map(|number| number % 3 + 1).sum::<usize>());
     let spans = agent.stop();
     for side in [spans.server(PORT), spans.client(PORT)] {
         let side = side.exactly(targets.len()).by(finished.process);

@@ -68,6 +68,8 @@ fn new<const TYPED: bool>(
         sampled: 0,
         unseen_read: 0,
         unseen_written: 0,
+        awaited: 0,
+        reserved: 0,
     }
 }
 
@@ -178,8 +180,9 @@ pub fn enter_tcp<const TYPED: bool>(sock: Sock<TYPED>, direction: u8, bytes: u32
     known.filter(|known| unsafe { (**known).ignored } == 0)
 }
 
+/// As [`find`], of a unix socket.
 #[inline(always)]
-fn find_unix<const TYPED: bool>(sock: Sock<TYPED>, direction: u8) -> Option<*mut Connection> {
+pub fn find_unix<const TYPED: bool>(sock: Sock<TYPED>, direction: u8) -> Option<*mut Connection> {
     if let Some(connection) = UNIX_CONNECTIONS.get_ptr_mut(sock.0) {
         // SAFETY: a live element of the map; torn reads are of no consequence.
         let known = unsafe { &*connection };
@@ -208,6 +211,9 @@ pub fn closed_unix(sock: Sock<false>) {
     let Some(connection) = UNIX_CONNECTIONS.get_ptr(sock.0) else { return };
     // SAFETY: a live element of the map.
     let connection = unsafe { &*connection };
+    if connection.awaited != 0 {
+        count(Counter::MissedReturns, 1);
+    }
     if connection.opened != 0
         && connection.ignored == 0
         && let Some(mut entry) = reserve::<Close>()
@@ -217,7 +223,7 @@ pub fn closed_unix(sock: Sock<false>) {
             entry.as_mut_ptr().write(Close {
                 header: Header { kind: record::CLOSE, payload: 0, time: bpf_ktime_get_ns() },
                 connection: connection.id,
-                read_position: connection.read.position,
+                read_position: connection.read.position + connection.awaited as u64,
                 write_position: connection.write.position,
                 error: 0,
                 round_trip: 0,

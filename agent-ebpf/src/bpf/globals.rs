@@ -12,7 +12,7 @@ use remora_abi::record::{Datagram, MAX_CAPTURE, MAX_DATAGRAM, READ, Segment};
 
 use crate::kernel::opaque;
 use crate::pieces::Pieces;
-use crate::registers::Call;
+use crate::registers::{Call, Room};
 
 /// Offsets of kernel fields; the agent sets them before load.
 #[unsafe(no_mangle)]
@@ -170,6 +170,8 @@ pub static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(PROGRAM
 pub struct Scratch {
     /// The system call.
     pub call: Call,
+    /// The registers that it came with, where they are read from the stack.
+    pub registers: Room,
     /// Where its bytes are.
     pub pieces: Pieces,
     /// What user space wants of the connection.

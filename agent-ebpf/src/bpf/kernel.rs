@@ -243,6 +243,12 @@ impl<const TYPED: bool> Sock<TYPED> {
         self.tcp::<u64>(offset!(tcp_layer)) != 0
     }
 
+    /// The bytes that a read waits for (`SO_RCVLOWAT`), if it is not told otherwise.
+    #[inline(always)]
+    pub fn low_water(self) -> u32 {
+        self.field(offset!(sock_low_water))
+    }
+
     /// `sk_err`
     #[inline(always)]
     pub fn error(self) -> u32 {

@@ -1,10 +1,10 @@
 //! The user registers of the current system call, and with them its arguments and the goroutine.
 
-use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_task_pt_regs};
+use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_task_pt_regs};
 
 use core::mem::offset_of;
 
-use crate::kernel::{at, load, read, read_user};
+use crate::kernel::{at, load, read_user};
 
 /// Arguments of the system call that the current thread is in, and what else its registers tell.
 #[repr(C)]
@@ -72,6 +72,11 @@ struct Registers {
     unused: u32,
 }
 
+/// Room for the registers of any architecture.
+pub type Room = [u64; 34];
+
+const _: () = assert!(size_of::<Registers>() <= size_of::<Room>());
+
 /// One of the saved registers.
 macro_rules! register {
     ($registers:expr, $name:ident) => {
@@ -87,11 +92,42 @@ impl Call {
         Self::of(unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as u64)
     }
 
-    /// What the registers that were saved at the top of a kernel stack, which ends at this address, tell of the goroutine; of
-    /// the call they tell nothing. For kernels without the helper that [`Self::current`] needs.
+    /// What the registers that were saved at the top of a kernel stack, which ends at this address, say, if they are those of a
+    /// 64-bit process. For kernels without the helper that [`Self::current`] needs. They are copied to `room` first.
     #[inline(always)]
-    pub fn on_stack(end: u64) -> Self {
-        let nothing = Self {
+    pub fn on_stack(end: u64, room: &mut Room) -> Self {
+        #[cfg(bpf_target_arch = "x86_64")]
+        {
+            /// The code segment of 64-bit user mode (arch/x86/include/asm/segment.h, `__USER_CS`).
+            const USER_CODE_SEGMENT: u64 = 0x33;
+            let size = size_of::<Registers>() as u32;
+            let saved = (&raw mut *room).cast::<Registers>();
+            // SAFETY: there is room for them, and any bits are registers.
+            let saved = unsafe {
+                let failed = bpf_probe_read_kernel(saved.cast(), size, (end - size as u64) as *const _);
+                if failed == 0 { Some(&*saved) } else { None }
+            };
+            // The stack may be of another size than we think, and then these are no registers.
+            if let Some(saved) = saved
+                && saved.cs == USER_CODE_SEGMENT
+            {
+                return Self {
+                    number: saved.orig_ax as i64,
+                    first: saved.di,
+                    second: saved.si,
+                    third: saved.dx,
+                    fourth: saved.r10,
+                    fifth: saved.r8,
+                    sixth: saved.r9,
+                    g: saved.r14,
+                    stack: saved.sp,
+                    compat: 0,
+                };
+            }
+        }
+        #[cfg(not(bpf_target_arch = "x86_64"))]
+        let _ = (end, room);
+        Self {
             number: -1,
             first: 0,
             second: 0,
@@ -102,22 +138,7 @@ impl Call {
             g: 0,
             stack: 0,
             compat: 0,
-        };
-        #[cfg(bpf_target_arch = "x86_64")]
-        {
-            /// The code segment of 64-bit user mode (arch/x86/include/asm/segment.h, `__USER_CS`).
-            const USER_CODE_SEGMENT: u64 = 0x33;
-            let registers = end - size_of::<Registers>() as u64;
-            let saved = |offset: usize| read::<u64>(at(registers, offset as u32));
-            // The stack may be of another size than we think, and then these are no registers.
-            if saved(offset_of!(Registers, cs)) == USER_CODE_SEGMENT {
-                let (g, stack) = (saved(offset_of!(Registers, r14)), saved(offset_of!(Registers, sp)));
-                return Self { g, stack, ..nothing };
-            }
         }
-        #[cfg(not(bpf_target_arch = "x86_64"))]
-        let _ = end;
-        nothing
     }
 
     /// What the saved user registers at this address, of which the verifier knows that they are that, say.

@@ -96,6 +96,7 @@ pub fn name(counter: Counter) -> &'static str {
         Counter::DatagramsUnreadable => "unreadable_datagrams",
         Counter::DatagramsUnaddressed => "unaddressed_datagrams",
         Counter::Preempted => "preempted",
+        Counter::MissedReturns => "missed_returns",
     }
 }
 
@@ -126,6 +127,9 @@ pub fn description(counter: Counter) -> &'static str {
         }
         Counter::Preempted => {
             "Reads and writes not looked at because they interrupted a look at another on the same processor."
+        }
+        Counter::MissedReturns => {
+            "Reads of unix sockets and datagrams sent whose end the kernel did not tell: all kretprobes' places were taken."
         }
     }
 }

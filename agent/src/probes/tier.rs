@@ -71,6 +71,7 @@ pub const FUNCTIONS: &[(&str, usize)] = &[
     ("release_sock", 1),
     ("security_sock_graft", 2),
     ("skb_consume_udp", 3),
+    ("skb_copy_datagram_from_iter", 4),
     ("tcp_sendmsg", 3),
     ("udp_sendmsg", 3),
     ("udpv6_sendmsg", 3),
@@ -113,6 +114,7 @@ impl Tier {
                 "fentry_tcp_recvmsg",
                 "fentry_release_sock",
                 "fentry_unix_stream_sendmsg",
+                "fentry_skb_copy_datagram_from_iter",
                 "fexit_unix_stream_sendmsg",
                 "fentry_unix_stream_recvmsg",
                 "fexit_unix_stream_recvmsg",
@@ -129,6 +131,7 @@ impl Tier {
                 "kprobe_tcp_recvmsg",
                 "kprobe_release_sock",
                 "kprobe_unix_stream_sendmsg",
+                "kprobe_skb_copy_datagram_from_iter",
                 "kretprobe_unix_stream_sendmsg",
                 "kprobe_unix_stream_recvmsg",
                 "kretprobe_unix_stream_recvmsg",
@@ -197,9 +200,11 @@ impl Tier {
             Tier::Fentry => {
                 &[("fentry_release_sock_read", calls::READ), ("fentry_release_sock_write", calls::WRITE)]
             }
-            Tier::Kprobe => {
-                &[("kprobe_release_sock_read", calls::READ), ("kprobe_release_sock_write", calls::WRITE)]
-            }
+            Tier::Kprobe => &[
+                ("kprobe_release_sock_read", calls::READ),
+                ("kprobe_release_sock_write", calls::WRITE),
+                ("kprobe_unix_missed", calls::MISSED),
+            ],
             Tier::SocketTracepoint => &[],
             Tier::SyscallTracepoint => &[
                 ("sys_exit_read", calls::READ),

@@ -22,6 +22,23 @@ macro_rules! entry {
     };
 }
 
+/// Likewise, of a function of unix sockets. If the kernel has not told the return of the thread's last read, that is told first.
+macro_rules! unix_entry {
+    ($program:ident($($place:literal: $argument:ident),*) $missed:expr, $body:expr) => {
+        #[kprobe]
+        pub fn $program(context: ProbeContext) -> u32 {
+            $(let Some($argument) = context.arg::<u64>($place) else { return 0 };)*
+            let missed = $missed;
+            $body;
+            if missed {
+                // SAFETY: the table holds programs of this kind only. It returns only if the entry is missing.
+                unsafe { CALLS.tail_call(&context, calls::MISSED) };
+            }
+            0
+        }
+    };
+}
+
 /// Declares a program at a function's return.
 macro_rules! exit {
     ($program:ident($result:ident) $body:expr) => {
@@ -46,20 +63,28 @@ pub fn kprobe_release_sock(context: ProbeContext) -> u32 {
     0
 }
 
+/// Behind the functions of unix sockets; by itself because of what it takes of the stack.
+#[kprobe]
+pub fn kprobe_unix_missed(_context: ProbeContext) -> u32 {
+    unix::tell_missed();
+    0
+}
+
 entry!(kprobe_tcp_sendmsg(0: sock, 1: message) begin(sock, message, WRITE as u32));
 entry!(kprobe_tcp_recvmsg(0: sock, 1: message) begin(sock, message, READ as u32));
 entry!(kprobe_security_sock_graft(0: sock) connection::accepted(Sock::<false>(sock)));
 entry!(kprobe_release_sock_read(0: sock) tcp::tell(Sock::<false>(sock), READ));
 entry!(kprobe_release_sock_write(0: sock) tcp::tell(Sock::<false>(sock), WRITE));
 
-entry!(kprobe_unix_stream_sendmsg(0: socket, 1: message) unix::begin_send(socket, message));
+unix_entry!(kprobe_unix_stream_sendmsg(0: socket, 1: message) unix::missed(), unix::begin_send(socket, message));
+entry!(kprobe_skb_copy_datagram_from_iter(0: buffer, 2: iterator, 3: length) unix::take(buffer, iterator, length as u32));
 exit!(kretprobe_unix_stream_sendmsg(result) unix::sent(result as i64));
-entry!(kprobe_unix_stream_recvmsg(0: socket, 1: message, 3: flags) unix::begin_receive(socket, message, flags as u32));
+unix_entry!(kprobe_unix_stream_recvmsg(0: socket, 1: message, 3: flags) unix::missed(), unix::begin_receive(socket, message, flags as u32));
 exit!(kretprobe_unix_stream_recvmsg(result) unix::received(result as i64));
-entry!(kprobe_unix_stream_read_actor(3: state) unix::begin_chunk(state, true));
-exit!(kretprobe_unix_stream_read_actor(result) unix::chunk(result as i64));
-entry!(kprobe_unix_stream_splice_actor(3: state) unix::begin_chunk(state, false));
-exit!(kretprobe_unix_stream_splice_actor(result) unix::spliced(result as i64));
+unix_entry!(kprobe_unix_stream_read_actor(2: chunk, 3: state) unix::missed_on(state, chunk as u32), unix::begin_chunk(chunk as u32, state, true));
+exit!(kretprobe_unix_stream_read_actor(result) { unix::returned(); unix::chunk(result as i64) });
+unix_entry!(kprobe_unix_stream_splice_actor(2: chunk, 3: state) unix::missed_on(state, chunk as u32), unix::begin_chunk(chunk as u32, state, false));
+exit!(kretprobe_unix_stream_splice_actor(result) { unix::returned(); unix::spliced(result as i64) });
 entry!(kprobe_unix_stream_sendpage(0: socket) unix::begin_page(socket));
 exit!(kretprobe_unix_stream_sendpage(result) unix::page(result as i64));
 entry!(kprobe_unix_release(0: socket) unix::released(socket));

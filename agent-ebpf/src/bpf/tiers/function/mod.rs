@@ -5,20 +5,21 @@
 //! what it said before tells where they are ([`Transfer`]). Whoever moved them, by whatever system call or io_uring, the
 //! message is the same.
 //!
-//! No function that sleeps has a hook at its return: a kretprobe has few places (on Linux 5.10 no more than there are CPUs),
-//! each taken while a call sleeps, and calls beyond them go unseen. Only `unix_stream_sendmsg` and `udp_sendmsg`, which seldom
-//! sleep, have one, and the end of a unix stream.
+//! What moved is told as far as possible at entries of functions, not at returns: a kretprobe has few places (on Linux 5.10 no
+//! more than there are CPUs), each taken while a call sleeps or waits for a processor, and returns beyond them go unseen. Where
+//! there is no other way than a return, a call that awaited one is known by the thread's next ([`Transfer::awaited`]).
 
 pub mod tcp;
 pub mod udp;
 pub mod unix;
 
 use aya_ebpf::helpers::generated::bpf_get_current_task;
+use remora_abi::loss::Counter;
 use remora_abi::maps::{SHAPE_BUFFER, SHAPE_NONE, SHAPE_VECTOR, Transfer};
 
-use crate::globals::{Scratch, TRANSFERS, offset, setting};
-use crate::kernel::{Mover, at, read};
-use crate::pieces::Pieces;
+use crate::globals::{Scratch, TRANSFERS, count, offset, setting};
+use crate::kernel::{Mover, Sock, at, read};
+use crate::pieces::{MSG_TRUNC, Pieces, number};
 use crate::registers::Call;
 
 /// The key of the current thread's transfer.
@@ -63,7 +64,12 @@ pub fn begin(socket: u64, message: u64, direction: u32) {
     let thread = thread();
     if let Some(known) = TRANSFERS.get_ptr_mut(thread) {
         // SAFETY: a live element of the map, which only this thread writes.
-        unsafe { *known = transfer };
+        unsafe {
+            if (*known).awaited != 0 {
+                count(Counter::MissedReturns, 1);
+            }
+            *known = transfer;
+        }
     } else {
         // A table that forgets never refuses.
         let _ = TRANSFERS.insert(thread, transfer, 0);
@@ -121,6 +127,44 @@ fn pieces(transfer: &mut Transfer, bytes: u64) -> Pieces {
     }
 }
 
+/// Where the `bytes` bytes are that are about to be taken from the message.
+#[inline(always)]
+fn ahead(transfer: &mut Transfer, bytes: u64) -> Pieces {
+    let now = look(transfer.socket, transfer.message, transfer.direction);
+    match now.shape {
+        SHAPE_BUFFER => {
+            Pieces { vector: 0, count: 0, buffer: now.vector + now.offset, length: bytes, name: 0, skip: 0 }
+        }
+        SHAPE_VECTOR => {
+            Pieces { vector: now.vector, count: now.entries, buffer: 0, length: 0, name: 0, skip: now.offset }
+        }
+        _ => Pieces::UNREACHABLE,
+    }
+}
+
+/// Where the bytes are that the current thread has been given by a read that it was waiting in when the programs came, so that
+/// nothing of it is remembered: the arguments of its system call say it. Not the first bytes of that read if it may have
+/// waited for more (`MSG_WAITALL`, `SO_RCVLOWAT`). The scratch has the registers then.
+#[inline(always)]
+fn waited_for<const TYPED: bool>(scratch: &mut Scratch, sock: Sock<TYPED>) -> Pieces {
+    /// `MSG_WAITALL`
+    const WAIT_ALL: u64 = 0x100;
+    if TRANSFERS.get_ptr(thread()).is_some() || scratch.borrowed != 0 || sock.low_water() > 1 {
+        return Pieces::UNREACHABLE;
+    }
+    registers(scratch.again());
+    let scratch = scratch.again();
+    let flags = match scratch.call.number {
+        number::RECVFROM => scratch.call.fourth,
+        number::RECVMSG => scratch.call.third,
+        _ => 0,
+    };
+    if scratch.call.compat != 0 || flags & (WAIT_ALL | MSG_TRUNC) != 0 {
+        return Pieces::UNREACHABLE;
+    }
+    Pieces::of(&scratch.call)
+}
+
 /// Says in the scratch whose call this is, as far as that is not the current thread's. False if it is the kernel's own affair
 /// (NFS, a splice between sockets).
 #[inline(always)]
@@ -140,6 +184,6 @@ fn registers(scratch: &mut Scratch) {
         Call::current()
     } else {
         let stack: u64 = read(at(thread(), offset!(task_stack)));
-        Call::on_stack(at(stack, setting!(stack_bytes)))
+        Call::on_stack(at(stack, setting!(stack_bytes)), &mut scratch.registers)
     };
 }

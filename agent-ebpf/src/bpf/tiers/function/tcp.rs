@@ -10,7 +10,7 @@ use remora_abi::loss::Counter;
 use remora_abi::maps::Connection;
 use remora_abi::record::{READ, WRITE};
 
-use super::{current, pieces, registers, whose};
+use super::{current, pieces, registers, waited_for, whose};
 use crate::connection;
 use crate::globals::{Messages, Program, Scratch, count};
 use crate::kernel::Sock;
@@ -115,6 +115,15 @@ fn moved_by<const TYPED: bool>(
     let scratch = scratch.again();
     scratch.pieces = match current(sock.0, direction as u32) {
         Some(transfer) if bytes != 0 => pieces(transfer, bytes as u64),
+        // The first bytes of a connection that is older than the programs.
+        None if direction == READ
+            && known.established == 0
+            && known.read.position == 0
+            && bytes != 0
+            && !sock.layered() =>
+        {
+            waited_for(scratch.again(), sock)
+        }
         _ => Pieces::UNREACHABLE,
     };
     // SAFETY: a helper without preconditions.

@@ -2,7 +2,7 @@
 
 use remora_abi::record::{AF_INET6, READ, WRITE};
 
-use super::{begin, current, pieces, registers, whose};
+use super::{any, begin, current, pieces, registers, waited_for, whose};
 use crate::datagram::{self, Peer};
 use crate::globals::{Program, Scratch, offset};
 use crate::kernel::{Sock, at, read};
@@ -13,18 +13,22 @@ use crate::kernel::{Sock, at, read};
 pub fn begin_send<const V4: bool, const TYPED: bool>(sock: Sock<TYPED>, message: u64) {
     if !(V4 && sock.family() == AF_INET6) {
         begin(sock.0, message, WRITE as u32);
+        if let Some(transfer) = any(WRITE as u32) {
+            transfer.awaited = transfer.left;
+        }
     }
 }
 
 /// At their return.
 #[inline(always)]
 pub fn sent<const V4: bool>(result: i64) {
-    if result <= 0 {
-        return;
-    }
-    let Some(transfer) = super::any(WRITE as u32) else { return };
+    let Some(transfer) = any(WRITE as u32) else { return };
     let sock: Sock<false> = Sock(transfer.socket);
     if V4 && sock.family() == AF_INET6 {
+        return;
+    }
+    transfer.awaited = 0;
+    if result <= 0 {
         return;
     }
     let Some(socket) = datagram::wanted(sock, WRITE) else { return };
@@ -57,10 +61,15 @@ pub fn received<const TYPED: bool>(sock: Sock<TYPED>, buffer: u64, length: i32) 
         return;
     }
     let Some(socket) = datagram::wanted(sock, READ) else { return };
-    let Some(transfer) = current(sock.0, READ as u32) else { return };
-    // What the process took; `length` may be more, if it asked how much there was.
-    let now = super::look(transfer.socket, transfer.message, transfer.direction);
-    let bytes = transfer.left.wrapping_sub(now.left);
+    let transfer = current(sock.0, READ as u32);
+    let bytes = match &transfer {
+        // What the process took; `length` may be more, if it asked how much there was.
+        Some(transfer) => {
+            let now = super::look(transfer.socket, transfer.message, transfer.direction);
+            transfer.left.wrapping_sub(now.left)
+        }
+        None => length as u64,
+    };
     if bytes == 0 || bytes > u16::MAX as u64 {
         return;
     }
@@ -69,7 +78,10 @@ pub fn received<const TYPED: bool>(sock: Sock<TYPED>, buffer: u64, length: i32) 
             return;
         }
         let scratch = scratch.again();
-        scratch.pieces = pieces(transfer, bytes);
+        scratch.pieces = match transfer {
+            Some(transfer) => pieces(transfer, bytes),
+            None => waited_for(scratch.again(), sock),
+        };
         registers(scratch.again());
         if datagram::begin(scratch.again(), sock, socket, READ) {
             let known = datagram::sender_in(scratch.again(), buffer);

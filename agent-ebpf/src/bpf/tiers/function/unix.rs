@@ -1,11 +1,12 @@
 //! Unix stream sockets.
 
-use remora_abi::maps::TRANSFER_PEEK;
+use remora_abi::loss::Counter;
+use remora_abi::maps::{Connection, SHAPE_NONE, TRANSFER_PEEK};
 use remora_abi::record::{READ, WRITE};
 
-use super::{any, begin, pieces, registers, whose};
+use super::{ahead, any, begin, current, pieces, registers, whose};
 use crate::connection::{self, Found};
-use crate::globals::{Program, Scratch, offset};
+use crate::globals::{Messages, Program, Scratch, UNIX_CONNECTIONS, count, offset};
 use crate::kernel::{Sock, at, read};
 use crate::pieces::Pieces;
 use crate::segment::{MAX_RECORDS, moved, wanted};
@@ -23,13 +24,36 @@ fn sock_of(socket: u64) -> u64 {
 #[inline(always)]
 pub fn begin_send(socket: u64, message: u64) {
     begin(sock_of(socket), message, WRITE as u32);
+    if let Some(transfer) = any(WRITE as u32)
+        && transfer.shape == SHAPE_NONE
+    {
+        transfer.awaited = transfer.left;
+    }
 }
 
-/// At its return.
+/// At `skb_copy_datagram_from_iter(struct sk_buff *skb, int offset, struct iov_iter *from, int len)`, by which each part of what
+/// is sent goes from the message into a buffer of the kernel: it is told before its reader can have it. Should the peer close
+/// in just that moment, it is told though it was not sent; nothing follows it.
+#[inline(always)]
+pub fn take(buffer: u64, iterator: u64, length: u32) {
+    let sock: u64 = read(at(buffer, offset!(buffer_sock)));
+    let Some(transfer) = current(sock, WRITE as u32) else { return };
+    if length == 0 || iterator != at(transfer.message, offset!(message_iterator)) {
+        return;
+    }
+    transfer.told += length as u64;
+    tell::<MAX_RECORDS>(sock, WRITE, length, || ahead(transfer, length as u64));
+}
+
+/// At the return of `unix_stream_sendmsg`: what was spliced (since Linux 6.5) was not taken from a message.
 #[inline(always)]
 pub fn sent(result: i64) {
-    if result > 0 {
-        tell::<MAX_RECORDS>(WRITE, result as u32);
+    let Some(transfer) = any(WRITE as u32) else { return };
+    transfer.awaited = 0;
+    let rest = result - transfer.told as i64;
+    transfer.told = 0;
+    if rest > 0 {
+        tell::<1>(transfer.socket, WRITE, rest as u32, || Pieces::UNREACHABLE);
     }
 }
 
@@ -37,13 +61,18 @@ pub fn sent(result: i64) {
 #[inline(always)]
 pub fn begin_page(socket: u64) {
     begin(sock_of(socket), 0, WRITE as u32);
+    if let Some(transfer) = any(WRITE as u32) {
+        transfer.awaited = 1;
+    }
 }
 
 /// At its return.
 #[inline(always)]
 pub fn page(result: i64) {
+    let Some(transfer) = any(WRITE as u32) else { return };
+    transfer.awaited = 0;
     if result > 0 {
-        tell::<1>(WRITE, result as u32);
+        tell::<1>(transfer.socket, WRITE, result as u32, || Pieces::UNREACHABLE);
     }
 }
 
@@ -57,42 +86,118 @@ pub fn begin_receive(socket: u64, message: u64, flags: u32) {
 /// At `unix_stream_read_actor` and `unix_stream_splice_actor` `(struct sk_buff *skb, int skip, int chunk,
 /// struct unix_stream_read_state *state)`, which copy a part of what is read. A splice has no message.
 #[inline(always)]
-pub fn begin_chunk(state: u64, message: bool) {
+pub fn begin_chunk(chunk: u32, state: u64, message: bool) {
     let socket: u64 = read(at(state, offset!(unix_read_socket)));
     let flags: u32 = read(at(state, offset!(unix_read_flags)));
     let message = if message { read(at(state, offset!(unix_read_message))) } else { 0 };
     begin_receive(socket, message, flags);
+    if let Some(transfer) = any(READ as u32) {
+        transfer.awaited = chunk as u64;
+    }
 }
 
 /// At the return of the first of them: the bytes copied.
 #[inline(always)]
 pub fn chunk(result: i64) {
+    let Some(transfer) = any(READ as u32) else { return };
+    transfer.awaited = 0;
     if result > 0 {
-        tell::<MAX_RECORDS>(READ, result as u32);
+        tell::<MAX_RECORDS>(transfer.socket, READ, result as u32, || pieces(transfer, result as u64));
     }
 }
 
 /// At the return of the second: the bytes that are in the pipe now.
 #[inline(always)]
 pub fn spliced(result: i64) {
+    let Some(transfer) = any(READ as u32) else { return };
+    transfer.awaited = 0;
     if result > 0 {
-        tell::<1>(READ, result as u32);
+        tell::<1>(transfer.socket, READ, result as u32, || Pieces::UNREACHABLE);
     }
 }
 
 /// At the return of `unix_stream_recvmsg`: nothing read means the end of the stream, unless nothing was asked for.
 #[inline(always)]
 pub fn received(result: i64) {
-    if result == 0 && any(READ as u32).is_some_and(|transfer| transfer.left != 0) {
-        tell::<1>(READ, 0);
+    if result == 0
+        && let Some(transfer) = any(READ as u32)
+        && transfer.left != 0
+    {
+        tell::<1>(transfer.socket, READ, 0, || Pieces::UNREACHABLE);
     }
+}
+
+/// Leaves word with a connection that so many of its bytes are being read; returns those of which that was said before, and not
+/// taken back.
+#[inline(always)]
+fn await_on(connection: Option<*mut Connection>, bytes: u32) -> u32 {
+    match connection {
+        // SAFETY: a live element of the map. Who reads from a unix socket holds its lock for that.
+        Some(connection) => unsafe { core::mem::replace(&mut (*connection).awaited, bytes) },
+        None => 0,
+    }
+}
+
+/// Whether the current thread, before the call that it begins, has read what is not told, since the kernel has not told that
+/// read's return. It is noted, for [`tell_missed`] to tell that it came.
+#[inline(always)]
+pub fn missed() -> bool {
+    let Some(transfer) = any(READ as u32) else { return false };
+    if transfer.awaited == 0 {
+        return false;
+    }
+    transfer.awaited = 0;
+    note(transfer.socket, await_on(UNIX_CONNECTIONS.get_ptr_mut(transfer.socket), 0))
+}
+
+/// Likewise, whether anybody has read that from the socket of which `chunk` bytes are about to be read, at the entry of the
+/// functions that read.
+#[inline(always)]
+pub fn missed_on(state: u64, chunk: u32) -> bool {
+    let sock: Sock<false> = Sock(sock_of(read(at(state, offset!(unix_read_socket)))));
+    let flags: u32 = read(at(state, offset!(unix_read_flags)));
+    if flags & PEEK != 0 {
+        return false;
+    }
+    if let Some(transfer) = any(READ as u32)
+        && transfer.socket == sock.0
+    {
+        transfer.awaited = 0;
+    }
+    note(sock.0, await_on(connection::find_unix(sock, READ), chunk))
+}
+
+/// At the return of those: it is not missed.
+#[inline(always)]
+pub fn returned() {
+    if let Some(transfer) = any(READ as u32) {
+        await_on(UNIX_CONNECTIONS.get_ptr_mut(transfer.socket), 0);
+    }
+}
+
+#[inline(always)]
+fn note(sock: u64, bytes: u32) -> bool {
+    if bytes == 0 {
+        return false;
+    }
+    count(Counter::MissedReturns, 1);
+    let Some(scratch) = Scratch::of(Program::Read) else { return false };
+    scratch.messages = Messages { sock, count: bytes as u64, next: 0 };
+    true
+}
+
+/// Tells what [`missed`] noted.
+#[inline(always)]
+pub fn tell_missed() {
+    let Some(scratch) = Scratch::of(Program::Read) else { return };
+    let Messages { sock, count, .. } = scratch.messages;
+    tell::<1>(sock, READ, count as u32, || Pieces::UNREACHABLE);
 }
 
 /// `bytes` bytes moved, which make `RECORDS` records at most.
 #[inline(always)]
-fn tell<const RECORDS: u64>(direction: u8, bytes: u32) {
-    let Some(transfer) = any(direction as u32) else { return };
-    let sock: Sock<false> = Sock(transfer.socket);
+fn tell<const RECORDS: u64>(sock: u64, direction: u8, bytes: u32, pieces: impl FnOnce() -> Pieces) {
+    let sock: Sock<false> = Sock(sock);
     let Found::Connection(entry) = wanted(sock, direction, bytes) else { return };
     Scratch::with(Program::of(direction), |scratch| {
         if !whose(scratch.again()) {
@@ -100,7 +205,7 @@ fn tell<const RECORDS: u64>(direction: u8, bytes: u32) {
         }
         let scratch = scratch.again();
         scratch.behind = 0;
-        scratch.pieces = if bytes == 0 { Pieces::UNREACHABLE } else { pieces(transfer, bytes as u64) };
+        scratch.pieces = pieces();
         registers(scratch.again());
         moved::<RECORDS, false>(scratch.again(), sock, entry, direction, bytes);
     });
