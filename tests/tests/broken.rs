@@ -29,23 +29,18 @@ fn unfinished(spans: Selection<'_>) -> &Span {
         .only()
 }
 
-/// System calls that wait for a socket.
-#[cfg(target_arch = "x86_64")]
-const POLLS: [i64; 2] = [libc::SYS_poll, libc::SYS_ppoll];
-/// As above.
-#[cfg(not(target_arch = "x86_64"))]
-const POLLS: [i64; 1] = [libc::SYS_ppoll];
-
 /// curl, waiting for a server that takes its time.
-fn waiting_curl(net: &Netns) -> Running {
-    let mut curl = net.program("curl").args(["-s", "http://127.0.0.1:8080/slow/20000"]).start();
-    // The request is on its way when curl polls and the server has read.
-    curl.wait_until("waits for the answer", |process| {
-        let about =
-            |what: &str| std::fs::read_to_string(format!("/proc/{process}/{what}")).unwrap_or_default();
-        let established = about("net/tcp").lines().any(|line| line.split_whitespace().nth(3) == Some("01"));
-        let call = about("syscall").split_whitespace().next().and_then(|number| number.parse().ok());
-        established && call.is_some_and(|call: i64| POLLS.contains(&call))
+fn waiting_curl(net: &Netns, server: &mut Running) -> Running {
+    let curl = net.program("curl").args(["-s", "http://127.0.0.1:8080/slow/20000"]).start();
+    // A thread of the server sleeps, so it has read the request.
+    server.wait_until("serves", |process| {
+        let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+        let mut calls =
+            threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("syscall")).ok());
+        calls.any(|call| {
+            call.split_whitespace().next().and_then(|call| call.parse().ok())
+                == Some(libc::SYS_clock_nanosleep)
+        })
     });
     curl
 }
@@ -56,11 +51,7 @@ fn client_killed() {
     let net = Netns::new();
     let mut server = python_server(&net, "127.0.0.1", PORT);
     let agent = Agent::start(&net);
-    let curl = waiting_curl(&net);
-    // A thread that serves the connection: the request has arrived.
-    server.wait_until("serves", |id| {
-        std::fs::read_dir(format!("/proc/{id}/task")).is_ok_and(|threads| threads.count() > 1)
-    });
+    let curl = waiting_curl(&net, &mut server);
     curl.signal(libc::SIGKILL);
     let process = curl.finish(Duration::from_secs(5)).process;
     let spans = agent.stop();
@@ -77,10 +68,7 @@ fn server_killed() {
     let net = Netns::new();
     let mut server = python_server(&net, "127.0.0.1", PORT);
     let agent = Agent::start(&net);
-    let curl = waiting_curl(&net);
-    server.wait_until("serves", |id| {
-        std::fs::read_dir(format!("/proc/{id}/task")).is_ok_and(|threads| threads.count() > 1)
-    });
+    let curl = waiting_curl(&net, &mut server);
     server.signal(libc::SIGKILL);
     let status = curl.finish(Duration::from_secs(5)).status;
     assert!(!status.success(), "curl got no answer");
@@ -224,10 +212,7 @@ fn agent_stops_in_between() {
     let net = Netns::new();
     let mut server = python_server(&net, "127.0.0.1", PORT);
     let agent = Agent::start(&net);
-    let _curl = waiting_curl(&net);
-    server.wait_until("serves", |id| {
-        std::fs::read_dir(format!("/proc/{id}/task")).is_ok_and(|threads| threads.count() > 1)
-    });
+    let _curl = waiting_curl(&net, &mut server);
     let spans = agent.stop();
     let _ = unfinished(spans.server(PORT));
     let _ = unfinished(spans.client(PORT));

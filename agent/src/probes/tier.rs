@@ -114,7 +114,6 @@ impl Tier {
                 "fentry_tcp_recvmsg",
                 "fentry_release_sock",
                 "fentry_unix_stream_sendmsg",
-                "fentry_skb_copy_datagram_from_iter",
                 "fexit_unix_stream_sendmsg",
                 "fentry_unix_stream_recvmsg",
                 "fexit_unix_stream_recvmsg",

@@ -54,7 +54,6 @@ entry!(fentry_release_sock_read(0: sock) tcp::tell(Sock::<true>(sock), READ));
 entry!(fentry_release_sock_write(0: sock) tcp::tell(Sock::<true>(sock), WRITE));
 
 entry!(fentry_unix_stream_sendmsg(0: socket, 1: message) unix::begin_send(socket, message));
-entry!(fentry_skb_copy_datagram_from_iter(0: buffer, 2: iterator, 3: length) unix::take(buffer, iterator, length as u32));
 exit!(fexit_unix_stream_sendmsg(3: result) unix::sent(result as i64));
 entry!(fentry_unix_stream_recvmsg(0: socket, 1: message, 3: flags) unix::begin_receive(socket, message, flags as u32));
 exit!(fexit_unix_stream_recvmsg(4: result) unix::received(result as i64));

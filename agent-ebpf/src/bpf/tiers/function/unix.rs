@@ -7,7 +7,7 @@ use remora_abi::record::{READ, WRITE};
 use super::{ahead, any, begin, current, pieces, registers, whose};
 use crate::connection::{self, Found};
 use crate::globals::{Messages, Program, Scratch, UNIX_CONNECTIONS, count, offset};
-use crate::kernel::{Sock, at, read};
+use crate::kernel::{Sock, at, read, read_user};
 use crate::pieces::Pieces;
 use crate::segment::{MAX_RECORDS, moved, wanted};
 
@@ -32,8 +32,9 @@ pub fn begin_send(socket: u64, message: u64) {
 }
 
 /// At `skb_copy_datagram_from_iter(struct sk_buff *skb, int offset, struct iov_iter *from, int len)`, by which each part of what
-/// is sent goes from the message into a buffer of the kernel: it is told before its reader can have it. Should the peer close
-/// in just that moment, it is told though it was not sent; nothing follows it.
+/// is sent goes from the message into a buffer of the kernel: it is told before its reader can have it, since the return of the
+/// whole may be missed. Should the copy fail behind its first page, or the peer close in just that moment, it is told though it
+/// was not sent.
 #[inline(always)]
 pub fn take(buffer: u64, iterator: u64, length: u32) {
     let sock: u64 = read(at(buffer, offset!(buffer_sock)));
@@ -41,19 +42,25 @@ pub fn take(buffer: u64, iterator: u64, length: u32) {
     if length == 0 || iterator != at(transfer.message, offset!(message_iterator)) {
         return;
     }
-    transfer.told += length as u64;
-    tell::<MAX_RECORDS>(sock, WRITE, length, || ahead(transfer, length as u64));
+    let pieces = ahead(transfer, length as u64);
+    let (address, _) = pieces.first();
+    // Nothing is sent from an address that does not exist. (If there is but no page yet, [`sent`] tells it.)
+    if read_user::<u8>(address).is_some() {
+        transfer.told += length as u64;
+        tell::<MAX_RECORDS>(sock, WRITE, length, || pieces);
+    }
 }
 
-/// At the return of `unix_stream_sendmsg`: what was spliced (since Linux 6.5) was not taken from a message.
+/// At the return of `unix_stream_sendmsg`: what has not been told yet. What was spliced (since Linux 6.5) has no address.
 #[inline(always)]
 pub fn sent(result: i64) {
     let Some(transfer) = any(WRITE as u32) else { return };
     transfer.awaited = 0;
-    let rest = result - transfer.told as i64;
-    transfer.told = 0;
-    if rest > 0 {
-        tell::<1>(transfer.socket, WRITE, rest as u32, || Pieces::UNREACHABLE);
+    let told = core::mem::take(&mut transfer.told) as i64;
+    if result > told {
+        let sock = transfer.socket;
+        let pieces = || if told == 0 { pieces(transfer, result as u64) } else { Pieces::UNREACHABLE };
+        tell::<MAX_RECORDS>(sock, WRITE, (result - told) as u32, pieces);
     }
 }
 
