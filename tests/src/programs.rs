@@ -47,7 +47,7 @@ pub fn apache(netns: &Netns, place: &Place, port: u16, extra: &str) -> Running {
     let settings = format!(
         "{modules}ServerRoot {folder}\nServerName test\nListen 127.0.0.1:{port}\nPidFile {folder}/apache.pid
 ErrorLog {folder}/error.log\nTypesConfig /dev/null\nDocumentRoot {folder}/www\nKeepAlive On\nMaxKeepAliveRequests 0
-StartServers 1\nThreadsPerChild 8\nMinSpareThreads 8\nMaxSpareThreads 16\nMaxRequestWorkers 16
+StartServers 1\nServerLimit 1\nThreadsPerChild 8\nMinSpareThreads 1\nMaxSpareThreads 8\nMaxRequestWorkers 8
 <Directory {folder}/www>\nRequire all granted\n</Directory>\nDirectorySlash On\n{extra}\n",
         modules = modules.concat(),
         folder = place.path().display(),
