@@ -371,6 +371,25 @@ impl Frames {
         self.lose(input);
     }
 
+    /// The message under way, if all that was wanted of it is there, for a protocol that has lost the place by itself: the
+    /// message's end will not be seen, and is said to be where the place was lost.
+    pub fn cut_short(&mut self, at: Moment) -> Option<Frame<'static>> {
+        let State::Body { end, wanted, .. } = self.state else { return None };
+        if self.buffer.len() < wanted {
+            return None;
+        }
+        self.state = State::Lost;
+        Some(Frame {
+            start: self.begun,
+            end: at,
+            position: self.begun_at,
+            length: end - self.begun_at,
+            turn: self.begun_turn,
+            cut: false,
+            kept: Kept::Gathered(std::mem::take(&mut self.buffer)),
+        })
+    }
+
     /// Takes back the buffer of a message that has been read.
     pub fn recycle(&mut self, frame: Frame<'_>) {
         if let Kept::Gathered(mut buffer) = frame.kept
@@ -565,5 +584,18 @@ mod tests {
         assert_eq!(told(&mut frames, &[(4, b"\x20mab", true)]), []);
         assert_eq!(frames.quiet_until(), 32);
         assert_eq!(frames.under_way().map(|(_, position)| position), Some(0));
+    }
+
+    /// What was read of a message whose end cannot be followed is not lost, unless something of it is missing.
+    #[test]
+    fn cut_short() {
+        let mut frames = Frames::new(false);
+        assert_eq!(told(&mut frames, &[(4, b"\x20mab", true)]), []);
+        let frame = frames.cut_short(Moment::default()).expect("all that was wanted");
+        assert_eq!((frame.position, frame.length, frame.bytes()), (0, 33, &b"\x20ma"[..]));
+        assert!(!frames.is_in_place());
+        let mut frames = Frames::new(false);
+        assert_eq!(told(&mut frames, &[(2, b"\x20m", true)]), []);
+        assert!(frames.cut_short(Moment::default()).is_none());
     }
 }

@@ -77,6 +77,12 @@ impl Side {
         segments.chunk(chunk, |part| match part {
             Part::Payload(chunk) => envelopes_of(*envelopes, frames, &chunk, event),
             Part::Lost => {
+                // A request stands in its first bytes. Of a response, the end matters.
+                if envelopes.0 == Stream::ToServer
+                    && let Some(frame) = frames.cut_short(chunk.at)
+                {
+                    event(Event::Envelope(&frame));
+                }
                 // The counters of what is begun anew, but not for bytes that the segments count.
                 losses.add(frames.take_losses());
                 *frames = Frames::new(true);
