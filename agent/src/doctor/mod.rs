@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::probes::privileges::{self, Held, Need};
-use crate::probes::{self, PassError, ProbeError, Tier};
+use crate::probes::{self, Choice, PassError, ProbeError, Tier};
 use processes::ProcessReport;
 
 /// All findings.
@@ -73,11 +73,17 @@ pub fn examine() -> Report {
     let (privileges, needs) = (privileges(), Tier::ALL.map(privileges::needs));
     let tiers: Vec<TierReport> =
         Tier::ALL.into_iter().zip(needs).map(|(tier, needs)| try_tier(tier, needs, &mut earlier)).collect();
-    let tier = tiers.iter().find(|tried| tried.finding.ok == Some(true)).map(|tried| tried.tier);
+    let is_there =
+        |tier: &Tier| tiers.iter().any(|tried| tried.tier == *tier && tried.finding.ok == Some(true));
+    let preempts = probes::preempts();
+    let tier = Choice::Auto.candidates(preempts).iter().copied().find(is_there);
     Report {
         can_run: tier.is_some(),
         tier,
-        host: [kernel(), types(), privileges, lockdown()].into_iter().chain(earlier).collect(),
+        host: [kernel(), preemption(preempts, tier), types(), privileges, lockdown()]
+            .into_iter()
+            .chain(earlier)
+            .collect(),
         tiers,
         processes: processes::survey(Path::new("/proc"), tier),
     }
@@ -157,6 +163,31 @@ fn kernel() -> Finding {
     let release = read("/proc/sys/kernel/osrelease");
     let ok = probes::kernel_version() >= (5, 8);
     finding("kernel", Some(ok), release, (!ok).then_some("Linux 5.8 or newer: its ring buffer is needed"))
+}
+
+/// Whether programs are skipped while the kernel lets them wait.
+fn preemption(preempts: bool, tier: Option<Tier>) -> Finding {
+    let what = "preemption";
+    let since = probes::kernel_version() >= (7, 0);
+    match tier {
+        Some(Tier::Fentry) if preempts => {}
+        Some(Tier::SocketTracepoint | Tier::SyscallTracepoint) if preempts && since => {}
+        _ if preempts => {
+            return finding(
+                what,
+                None,
+                "of programs other than kernel probes: the tier kprobe is preferred",
+                None,
+            );
+        }
+        _ => return finding(what, None, "not of programs", None),
+    }
+    finding(
+        what,
+        None,
+        "under load this kernel skips a program that it has preempted: what that misses is counted as skipped_programs",
+        Some("a kernel with CONFIG_KPROBE_EVENTS=y: kernel probes are not preempted"),
+    )
 }
 
 fn types() -> Finding {

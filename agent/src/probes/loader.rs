@@ -12,12 +12,17 @@ use remora_abi::offsets::{MISSING, Settings as Globals, ticks};
 
 use super::privileges::{self, Capability, Held};
 use super::tier::{COMMON, Choice, FUNCTIONS, FUNCTIONS_NEED, OBSOLETE, Tier};
-use super::{Controls, EarlierConnections, KernelCounters, KernelTypes, PassError, ProbeError, btf};
+use super::{
+    Controls, EarlierConnections, KernelCounters, KernelTypes, PassError, ProbeError, btf, preempts,
+};
 
 /// The programs, as `build.rs` built them.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/remora-ebpf"));
 /// Empty programs on the same hooks.
 static FLOOR: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/remora-floor"));
+
+/// Why kernel probes are better than trampolines.
+const PREEMPTED: &str = "this kernel preempts its programs, and meanwhile skips them";
 
 /// What to attach, and the bounds of what it may hold.
 #[derive(Clone, Debug)]
@@ -103,9 +108,13 @@ pub fn attach(settings: &Settings) -> Result<Probes, ProbeError> {
     let types = btf::resolve(Path::new(btf::VMLINUX))?;
     let namespace = settings.namespace.as_deref().map(namespace_inode).transpose()?;
     let mut refused = Vec::new();
-    for &tier in settings.tier.candidates() {
-        match attach_tier(settings, &types, namespace, tier) {
+    let candidates = settings.tier.candidates(preempts());
+    for &tier in candidates {
+        match attach_tier(settings, &types, namespace, tier, candidates) {
             Ok(mut probes) => {
+                if (tier, settings.tier) == (Tier::Kprobe, Choice::Auto) && preempts() {
+                    refused.push((Tier::Fentry, PREEMPTED.to_owned()));
+                }
                 probes.refused = refused;
                 return Ok(probes);
             }
@@ -127,6 +136,7 @@ fn attach_tier(
     types: &KernelTypes,
     namespace: Option<u32>,
     tier: Tier,
+    candidates: &[Tier],
 ) -> Result<Probes, Refusal> {
     let ring_bytes = settings.ring_bytes.max(4096).next_power_of_two();
     // Twice as many entries as connections, so that few share one.
@@ -167,7 +177,7 @@ fn attach_tier(
             let error = ProbeError::Privilege { action, missing: privileges::missing(tier) };
             // Another tier may do without.
             let another = |tier: &Tier| privileges::missing(*tier).is_empty();
-            if settings.tier.candidates().iter().any(another) {
+            if candidates.iter().any(another) {
                 Refusal::Tier(error.to_string())
             } else {
                 Refusal::All(error)

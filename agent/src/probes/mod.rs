@@ -10,6 +10,7 @@ mod error;
 mod grace;
 mod iterators;
 mod loader;
+mod preemption;
 pub mod privileges;
 mod tier;
 
@@ -20,4 +21,5 @@ pub use error::ProbeError;
 pub use grace::programs_returned;
 pub use iterators::{EarlierConnections, Pass, PassError};
 pub use loader::{Probes, ProcessTable, Settings, attach, kernel_version};
+pub use preemption::preempts;
 pub use tier::{Choice, Tier};

@@ -40,10 +40,14 @@ pub enum Choice {
 }
 
 impl Choice {
-    /// The tiers to try, best first.
+    /// The tiers to try, best first. Where the kernel `preempts` programs (see [`super::preempts`]), kernel probes miss the
+    /// least.
     #[must_use]
-    pub fn candidates(self) -> &'static [Tier] {
+    pub fn candidates(self, preempts: bool) -> &'static [Tier] {
         match self {
+            Choice::Auto if preempts => {
+                &[Tier::Kprobe, Tier::Fentry, Tier::SocketTracepoint, Tier::SyscallTracepoint]
+            }
             Choice::Auto => &Tier::ALL,
             Choice::Fentry => &[Tier::Fentry],
             Choice::Kprobe => &[Tier::Kprobe],
@@ -90,7 +94,7 @@ pub const OBSOLETE: &[&str] = &["unix_stream_sendpage"];
 pub const FUNCTIONS_NEED: &[&str] = &["msghdr", "iov_iter", "unix_stream_read_state", "sk_buff"];
 
 impl Tier {
-    /// All of them, the best first.
+    /// All of them, the best first where programs are not preempted.
     pub const ALL: [Self; 4] = [Self::Fentry, Self::Kprobe, Self::SocketTracepoint, Self::SyscallTracepoint];
 
     /// The choice of this tier alone.
