@@ -129,10 +129,14 @@ fn test(job: &Job, test: &Test, tiers: &str) -> Ended {
     let result = run(&mut command, Duration::from_secs(job.limit), &log);
     let seconds = started.elapsed().as_secs_f64();
     let (verdict, output) = match result {
-        Ok((status, output)) => (judge(&test.name, status, &output), output),
+        Ok((status, output)) => (judge(&test.name, status, &output, preempts()), output),
         Err(error) => (Verdict::Failed(format!("{error:#}")), String::new()),
     };
-    let output = if matches!(verdict, Verdict::Failed(_)) { tail(&output) } else { String::new() };
+    let output = if matches!(verdict, Verdict::Failed(_) | Verdict::Counted(_)) {
+        tail(&output)
+    } else {
+        String::new()
+    };
     Ended { verdict, seconds, first: None, output }
 }
 
@@ -141,13 +145,26 @@ fn tail(output: &str) -> String {
     lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
 
+/// Whether this kernel preempts programs at tracepoints and trampolines, as all do since Linux 7.0.
+fn preempts() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    release.split('.').next().and_then(|major| major.parse().ok()).is_some_and(|major: u32| major >= 7)
+}
+
 /// What a test program's end and output say of its one test; without a status, it took too long.
-fn judge(name: &str, status: Option<ExitStatus>, output: &str) -> Verdict {
+fn judge(name: &str, status: Option<ExitStatus>, output: &str, preempts: bool) -> Verdict {
     let Some(status) = status else {
         return Verdict::Failed("took too long".to_owned());
     };
     if !status.success() {
-        return Verdict::Failed(reason(output).unwrap_or_else(|| status.to_string()));
+        let reason = reason(output).unwrap_or_else(|| status.to_string());
+        return match skipped_programs(output) {
+            // Nobody but the kernel can help it, and only where kernel probes are not what is tested.
+            Some(count) if preempts && Tier::of_test(name) != Some(Tier::Kprobe) => {
+                Verdict::Counted(format!("{count} runs of programs skipped by the kernel"))
+            }
+            _ => Verdict::Failed(reason),
+        };
     }
     let result =
         output.lines().find_map(|line| line.strip_prefix("test ")?.strip_prefix(name)?.strip_prefix(" ... "));
@@ -159,6 +176,11 @@ fn judge(name: &str, status: Option<ExitStatus>, output: &str) -> Verdict {
         Some(other) if other.starts_with("ignored") => Verdict::Skipped(other.to_owned()),
         _ => Verdict::Failed("its program does not know it".to_owned()),
     }
+}
+
+/// How many runs of programs the kernel skipped, by what a test that failed tells of the agent's counters.
+fn skipped_programs(output: &str) -> Option<u64> {
+    output.lines().find_map(|line| line.trim().strip_suffix(" skipped_programs")?.parse().ok())
 }
 
 /// The first line of what a panic says, which follows the line that says where.
@@ -203,7 +225,7 @@ mod tests {
     const FAILED: Option<i32> = Some(101 << 8);
 
     fn judged(status: Option<i32>, output: &str) -> Verdict {
-        judge("fentry::a", status.map(ExitStatus::from_raw), output)
+        judge("fentry::a", status.map(ExitStatus::from_raw), output, true)
     }
 
     #[test]
@@ -215,6 +237,14 @@ mod tests {
         let failed = "test fentry::a ... FAILED\n\n---- fentry::a stdout ----\n\n\
             thread 'fentry::a' (271) panicked at tests/src/agent.rs:176:9:\nthe agent took 2.8s\nmore\n";
         assert_eq!(judged(FAILED, failed), Verdict::Failed("the agent took 2.8s".to_owned()));
+        let counted =
+            format!("{failed}and counted:\n             2 connections \n            15 skipped_programs \n");
+        let said = Verdict::Counted("15 runs of programs skipped by the kernel".to_owned());
+        assert_eq!(judged(FAILED, &counted), said);
+        for (name, preempts) in [("kprobe::a", true), ("fentry::a", false)] {
+            let verdict = judge(name, FAILED.map(ExitStatus::from_raw), &counted, preempts);
+            assert_eq!(verdict, Verdict::Failed("the agent took 2.8s".to_owned()));
+        }
         assert_eq!(judged(Some(9), "running 1 test\n"), Verdict::Failed("signal: 9 (SIGKILL)".to_owned()));
         assert_eq!(judged(None, passed), Verdict::Failed("took too long".to_owned()));
     }

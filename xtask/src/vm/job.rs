@@ -40,6 +40,11 @@ impl Tier {
     pub fn of_module(module: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|tier| tier.name().replace('-', "_") == module)
     }
+
+    /// The tier of a test, by its path.
+    pub fn of_test(name: &str) -> Option<Self> {
+        name.split("::").find_map(Self::of_module)
+    }
 }
 
 impl fmt::Display for Tier {
@@ -125,6 +130,8 @@ pub enum Verdict {
     Ok,
     /// It could not run here.
     Skipped(String),
+    /// Something was missing, and the agent said that it was: the kernel had preempted a program and skipped it meanwhile.
+    Counted(String),
     /// It did not pass.
     Failed(String),
 }

@@ -150,6 +150,10 @@ fn tried(emulator: &Emulator, kernel: &Kernel, tests: Vec<Test>) -> Result<Resul
     };
     let passed = count(|verdict| *verdict == Verdict::Ok);
     let skipped = count(|verdict| matches!(verdict, Verdict::Skipped(_)));
+    let counted = match count(|verdict| matches!(verdict, Verdict::Counted(_))) {
+        0 => String::new(),
+        tests => format!(", {tests} with counted loss"),
+    };
     let again = |(_, ended): &&(Test, Option<Ended>)| {
         ended.as_ref().is_some_and(|ended| ended.verdict == Verdict::Ok && ended.first.is_some())
     };
@@ -157,7 +161,11 @@ fn tried(emulator: &Emulator, kernel: &Kernel, tests: Vec<Test>) -> Result<Resul
         0 => String::new(),
         again => format!(" ({again} the second time)"),
     };
-    progress::done(&results.kernel.release, &format!("{passed} passed{again}, {skipped} skipped"), start);
+    progress::done(
+        &results.kernel.release,
+        &format!("{passed} passed{again}, {skipped} skipped{counted}"),
+        start,
+    );
     Ok(results)
 }
 

@@ -100,22 +100,28 @@ fn row(results: &Results, occasion: &Occasion) -> String {
 
 /// How the tests of a tier went.
 fn count(results: &Results, tier: Option<Tier>) -> String {
-    let (mut ok, mut skipped, mut failed, mut missing) = (0, 0, 0, 0);
+    let (mut ok, mut skipped, mut counted, mut failed, mut missing) = (0, 0, 0, 0, 0);
     for (test, ended) in results.tests.iter().filter(|(test, _)| test.tier == tier) {
         match ended.as_ref().map(|ended| &ended.verdict) {
             Some(Verdict::Ok) => ok += 1,
             Some(Verdict::Skipped(_)) => skipped += 1,
+            Some(Verdict::Counted(_)) => counted += 1,
             Some(Verdict::Failed(_)) => failed += 1,
             None if results.wanted(test) => missing += 1,
             None => {}
         }
     }
-    let parts: Vec<String> =
-        [(ok, "ok"), (skipped, "skipped"), (failed, "**failed**"), (missing, "**not run**")]
-            .into_iter()
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, what)| format!("{count} {what}"))
-            .collect();
+    let parts: Vec<String> = [
+        (ok, "ok"),
+        (skipped, "skipped"),
+        (counted, "with counted loss"),
+        (failed, "**failed**"),
+        (missing, "**not run**"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!("{count} {what}"))
+    .collect();
     if parts.is_empty() { "not there".to_owned() } else { parts.join(", ") }
 }
 
@@ -221,6 +227,7 @@ fn cell(ended: &Ended, reasons: &mut Vec<String>) -> String {
             format!("ok {:.0} s{}", ended.seconds.max(1.0), again.unwrap_or_default())
         }
         Verdict::Skipped(reason) => format!("skipped ({})", note(reason)),
+        Verdict::Counted(reason) => format!("counted loss ({})", note(reason)),
         Verdict::Failed(reason) => format!("**failed** {:.0} s ({})", ended.seconds, note(reason)),
     }
 }

@@ -231,6 +231,7 @@ fn show(test: &Test, ended: &Ended) {
     let (mark, colour, more) = match &ended.verdict {
         Verdict::Ok => ("ok     ", "32", String::new()),
         Verdict::Skipped(reason) => ("skipped", "33", format!(": {reason}")),
+        Verdict::Counted(reason) => ("counted", "33", format!(": {reason}")),
         Verdict::Failed(reason) => ("FAILED ", "1;31", format!(": {reason}")),
     };
     let more = match &ended.first {

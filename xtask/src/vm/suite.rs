@@ -129,7 +129,7 @@ fn read_list(target: &str, program: &Path, listed: &str) -> impl Iterator<Item =
         target: target.to_owned(),
         program: program.to_owned(),
         name: name.to_owned(),
-        tier: name.split("::").find_map(Tier::of_module),
+        tier: Tier::of_test(name),
     })
 }
 
