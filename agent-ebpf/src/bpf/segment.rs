@@ -143,10 +143,6 @@ fn place<const TYPED: bool>(
         return true;
     }
     let reading = scratch.segment.direction == READ;
-    if scratch.behind != 0 && sock.layered() {
-        // Lengths of plain text, too. All that has moved is told with the first message.
-        scratch.behind = 0;
-    }
     let sequence = (if reading { sock.copied() } else { sock.written() }).wrapping_sub(scratch.behind);
     let mut moved = sequence.wrapping_sub(stream.sequence);
     if moved != bytes {

@@ -18,7 +18,7 @@ use remora_abi::record::{READ, WRITE};
 
 use crate::connection::{self, Found};
 use crate::datagram::{self, MESSAGE_SIZE, Peer};
-use crate::globals::{CALLED, CALLS, Program, Scratch, count, offset};
+use crate::globals::{CALLED, CALLS, Called, Program, Scratch, count, offset};
 use crate::kernel::{Sock, UDP, at, file, opaque, read, read_user};
 use crate::pieces::{MSG_ERRQUEUE, MSG_PEEK, MSG_TRUNC, Pieces, number};
 use crate::registers::Call;
@@ -72,12 +72,14 @@ pub fn sys_enter(context: BtfTracePointContext) -> i32 {
     if alone && known.is_none() {
         return 0;
     }
-    let mut called = [0; 2];
+    let mut called = Called { files: [0; 2], descriptors: [0; 2] };
     if !alone {
         let (first, third) = Call::descriptors(context.arg(0));
-        called[FIRST] = file(first);
+        called.files[FIRST] = file(first);
+        called.descriptors[FIRST] = first;
         if program == calls::SPLICE {
-            called[THIRD] = file(third);
+            called.files[THIRD] = file(third);
+            called.descriptors[THIRD] = third;
         }
     }
     match known {
@@ -117,12 +119,16 @@ pub fn sys_exit(context: BtfTracePointContext) -> i32 {
 fn socket(scratch: &mut Scratch, place: usize) -> Option<Sock<false>> {
     // SAFETY: a helper without preconditions.
     let task = unsafe { bpf_get_current_task() };
-    scratch.messages.sock = match CALLED.get_ptr(task) {
+    let descriptor = if place == FIRST { scratch.call.first } else { scratch.call.third };
+    let called = match CALLED.get_ptr(task) {
         // SAFETY: a live element of the map, which only this thread uses. The file lives, too: the call's own reference is
         // given back, but what that leads to is done behind this hook.
-        Some(called) if unsafe { (*called)[place] } != 0 => unsafe { (*called)[place] },
-        _ => file(if place == FIRST { scratch.call.first } else { scratch.call.third }),
+        Some(called) if unsafe { (*called).descriptors[place] } == descriptor => unsafe {
+            (*called).files[place]
+        },
+        _ => 0,
     };
+    scratch.messages.sock = if called != 0 { called } else { file(descriptor) };
     let scratch = scratch.again();
     scratch.messages.sock = Sock::<false>::of_file(scratch.messages.sock)?.0;
     Some(Sock(scratch.again().messages.sock))
@@ -249,7 +255,8 @@ fn messages(context: &BtfTracePointContext, scratch: &mut Scratch, direction: u8
         return;
     }
     let mut i = 0;
-    while i < MAX_MESSAGES {
+    // Where a layer above TCP changes the bytes, these lengths are not TCP's: all that has moved is told with the first message.
+    while i < MAX_MESSAGES && !sock.layered() {
         let scratch = scratch.again();
         if i >= scratch.messages.count {
             break;
@@ -287,7 +294,7 @@ fn message(context: &BtfTracePointContext, direction: u8, index: u32) -> i32 {
     scratch.pieces = Pieces::of_message(header);
     let scratch = scratch.again();
     scratch.messages.next += 1;
-    scratch.behind = scratch.behind.wrapping_sub(length);
+    scratch.behind = scratch.behind.saturating_sub(length);
     let sock: Sock<false> = Sock(scratch.messages.sock);
     if length > 0
         && let Found::Connection(entry) = wanted(sock, direction, length)
