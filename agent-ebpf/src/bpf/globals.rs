@@ -82,10 +82,19 @@ pub static SENDERS: LruHashMap<u64, Sender> = LruHashMap::with_max_entries(4_096
 #[map]
 pub static BATCHES: LruHashMap<u64, Batch> = LruHashMap::with_max_entries(1_024, 0);
 
-/// The files that the system call is about in which a thread is, by the address of its `struct task_struct`: the first
-/// argument's and, of `splice`, the third's. Zeros where the descriptor tells, because nobody can change its meaning.
+/// What the system call is about in which a thread is, by the address of its `struct task_struct`.
 #[map]
-pub static CALLED: LruHashMap<u64, [u64; 2]> = LruHashMap::with_max_entries(16_384, 0);
+pub static CALLED: LruHashMap<u64, Called> = LruHashMap::with_max_entries(16_384, 0);
+
+/// What a system call is about: by its first argument and, for `splice`, by its third.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Called {
+    /// The files; 0 where the descriptor tells, because nobody can change its meaning.
+    pub files: [u64; 2],
+    /// The descriptors. Those of a call whose entry was not seen are others than are remembered here.
+    pub descriptors: [u64; 2],
+}
 
 /// The listener that a thread is just closing, by process and thread id.
 #[map]
@@ -210,18 +219,27 @@ impl Scratch {
         Some(unsafe { &mut *scratch })
     }
 
-    /// Lets `work` have the program's own on this CPU. Where a program of the same kind that was preempted is at work with it,
-    /// the call is counted, and what it moved is found by the next look at the connection, where TCP tells.
+    /// The program's own on this CPU, until it is [given back](Self::give_back). Where a program of the same kind that was
+    /// preempted is at work with it, the call is counted, and what it moved is found by the next look at the connection, where
+    /// TCP tells.
     #[inline(always)]
-    pub fn with(program: Program, work: impl FnOnce(&mut Self)) {
-        let Some(scratch) = Self::of(program) else { return };
+    pub fn take(program: Program) -> Option<&'static mut Self> {
+        let scratch = Self::of(program)?;
         if scratch.busy != 0 {
             count(Counter::Preempted, 1);
-            return;
+            return None;
         }
         scratch.busy = 1;
-        work(scratch.again());
-        scratch.again().busy = 0;
+        Some(scratch.again())
+    }
+
+    /// Lets others take it. (It is looked up anew: what the verifier need not keep across the work between makes its states
+    /// fewer.)
+    #[inline(always)]
+    pub fn give_back(program: Program) {
+        if let Some(scratch) = Self::of(program) {
+            scratch.busy = 0;
+        }
     }
 
     /// The same scratch, but the compiler does not know that.

@@ -6,13 +6,12 @@
 //! TLS) shows here, too, and is counted.
 
 use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
-use remora_abi::loss::Counter;
 use remora_abi::maps::Connection;
 use remora_abi::record::{READ, WRITE};
 
 use super::{current, pieces, registers, waited_for, whose};
 use crate::connection;
-use crate::globals::{Messages, Program, Scratch, count};
+use crate::globals::{Messages, Program, Scratch};
 use crate::kernel::Sock;
 use crate::pieces::Pieces;
 use crate::segment::{MAX_RECORDS, moved, only_counted, peer_closed, stream};
@@ -77,12 +76,7 @@ pub fn released<const TYPED: bool>(sock: Sock<TYPED>) -> Option<u8> {
         pass(known, direction, bytes);
         return None;
     }
-    let scratch = Scratch::of(Program::Released)?;
-    if scratch.busy != 0 {
-        count(Counter::Preempted, 1);
-        return None;
-    }
-    scratch.busy = 1;
+    let scratch = Scratch::take(Program::Released)?;
     scratch.behind = behind;
     scratch.messages = Messages { sock: sock.0, count: bytes as u64, next: 0 };
     Some(direction)
@@ -95,7 +89,7 @@ pub fn tell<const TYPED: bool>(sock: Sock<TYPED>, direction: u8) {
     if let Some(entry) = connection::known_tcp(sock) {
         moved_by(scratch.again(), sock, entry, direction);
     }
-    scratch.again().busy = 0;
+    Scratch::give_back(Program::Released);
 }
 
 #[inline(always)]

@@ -33,10 +33,8 @@ pub fn sent<const V4: bool>(result: i64) {
     }
     let Some(socket) = datagram::wanted(sock, WRITE) else { return };
     let bytes = result as u32;
-    Scratch::with(Program::WriteDatagram, |scratch| {
-        if !whose(scratch.again()) {
-            return;
-        }
+    let Some(scratch) = Scratch::take(Program::WriteDatagram) else { return };
+    if whose(scratch.again()) {
         let scratch = scratch.again();
         scratch.pieces = pieces(transfer, bytes as u64);
         scratch.pieces.name = read(at(transfer.message, offset!(message_name)));
@@ -44,7 +42,8 @@ pub fn sent<const V4: bool>(result: i64) {
         if datagram::begin(scratch.again(), sock, socket, WRITE) {
             datagram::tell(scratch.again(), sock, bytes, Peer::Named, false);
         }
-    });
+    }
+    Scratch::give_back(Program::WriteDatagram);
 }
 
 /// At `udp_recvmsg` and `udpv6_recvmsg` `(struct sock *sk, struct msghdr *msg, …)`.
@@ -73,10 +72,8 @@ pub fn received<const TYPED: bool>(sock: Sock<TYPED>, buffer: u64, length: i32) 
     if bytes == 0 || bytes > u16::MAX as u64 {
         return;
     }
-    Scratch::with(Program::ReadDatagram, |scratch| {
-        if !whose(scratch.again()) {
-            return;
-        }
+    let Some(scratch) = Scratch::take(Program::ReadDatagram) else { return };
+    if whose(scratch.again()) {
         let scratch = scratch.again();
         scratch.pieces = match transfer {
             Some(transfer) => pieces(transfer, bytes),
@@ -88,5 +85,6 @@ pub fn received<const TYPED: bool>(sock: Sock<TYPED>, buffer: u64, length: i32) 
             let peer = if known { Peer::Known } else { Peer::Connected };
             datagram::tell(scratch.again(), sock, bytes as u32, peer, false);
         }
-    });
+    }
+    Scratch::give_back(Program::ReadDatagram);
 }

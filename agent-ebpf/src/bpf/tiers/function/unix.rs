@@ -206,16 +206,17 @@ pub fn tell_missed() {
 fn tell<const RECORDS: u64>(sock: u64, direction: u8, bytes: u32, pieces: impl FnOnce() -> Pieces) {
     let sock: Sock<false> = Sock(sock);
     let Found::Connection(entry) = wanted(sock, direction, bytes) else { return };
-    Scratch::with(Program::of(direction), |scratch| {
-        if !whose(scratch.again()) {
-            return;
-        }
+    let Some(scratch) = Scratch::take(Program::of(direction)) else { return };
+    if whose(scratch.again()) {
         let scratch = scratch.again();
         scratch.behind = 0;
+        scratch.messages = Messages { sock: sock.0, count: bytes as u64, next: 0 };
         scratch.pieces = pieces();
         registers(scratch.again());
-        moved::<RECORDS, false>(scratch.again(), sock, entry, direction, bytes);
-    });
+        let Messages { sock, count, .. } = scratch.again().messages;
+        moved::<RECORDS, false>(scratch.again(), Sock(sock), entry, direction, count as u32);
+    }
+    Scratch::give_back(Program::of(direction));
 }
 
 /// At `unix_release(struct socket *sock)`: the last descriptor is gone.
