@@ -21,9 +21,15 @@ struct ExecRecord {
 /// `trace_sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 pub fn sched_process_exec(context: RawTracePointContext) -> i32 {
-    let task: u64 = context.arg(0);
+    executes(context.arg(0));
+    0
+}
+
+/// The current process, of which the argument is the `struct task_struct`, executes another program.
+#[inline(always)]
+pub fn executes(task: u64) {
     let memory: u64 = read(at(task, offset!(task_memory)));
-    let Some(mut entry) = reserve::<ExecRecord>() else { return 0 };
+    let Some(mut entry) = reserve::<ExecRecord>() else { return };
     let record = entry.as_mut_ptr();
 
     let arguments: u64 = read(at(memory, offset!(memory_arguments)));
@@ -62,20 +68,24 @@ pub fn sched_process_exec(context: RawTracePointContext) -> i32 {
     }
     // If it is a Go program, its goroutines shall be known before it has said much.
     entry.submit(WAKE);
-    0
 }
 
 /// `trace_sched_process_fork(struct task_struct *parent, struct task_struct *child)`
 #[raw_tracepoint(tracepoint = "sched_process_fork")]
 pub fn sched_process_fork(context: RawTracePointContext) -> i32 {
-    let parent: u64 = context.arg(0);
-    let child: u64 = context.arg(1);
+    forks(context.arg(0), context.arg(1));
+    0
+}
+
+/// A task makes another: a process or, which is passed over, a thread.
+#[inline(always)]
+pub fn forks(parent: u64, child: u64) {
     let process: u32 = read(at(child, offset!(task_process)));
     let thread: u32 = read(at(child, offset!(task_thread)));
     if process != thread {
-        return 0;
+        return;
     }
-    let Some(mut entry) = reserve::<Fork>() else { return 0 };
+    let Some(mut entry) = reserve::<Fork>() else { return };
     let record = entry.as_mut_ptr();
     // SAFETY: the reservation is of that size; a helper without preconditions.
     unsafe {
@@ -86,19 +96,24 @@ pub fn sched_process_fork(context: RawTracePointContext) -> i32 {
         });
     }
     entry.submit(wake_flag(size_of::<Fork>() as u64));
-    0
 }
 
 /// `trace_sched_process_exit(struct task_struct *p)`
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
-pub fn sched_process_exit(context: RawTracePointContext) -> i32 {
-    let _ = context;
+pub fn sched_process_exit(_context: RawTracePointContext) -> i32 {
+    exits();
+    0
+}
+
+/// The current thread ends; told of a process's first one.
+#[inline(always)]
+pub fn exits() {
     // SAFETY: a helper without preconditions.
     let who = unsafe { bpf_get_current_pid_tgid() };
     if (who >> 32) as u32 != who as u32 {
-        return 0;
+        return;
     }
-    let Some(mut entry) = reserve::<Exit>() else { return 0 };
+    let Some(mut entry) = reserve::<Exit>() else { return };
     let record = entry.as_mut_ptr();
     // SAFETY: the reservation is of that size; a helper without preconditions.
     unsafe {
@@ -109,5 +124,4 @@ pub fn sched_process_exit(context: RawTracePointContext) -> i32 {
         });
     }
     entry.submit(wake_flag(size_of::<Exit>() as u64));
-    0
 }

@@ -6,7 +6,7 @@ use btf_rs::{Btf, Type};
 use remora_abi::offsets::{MISSING, Offsets};
 
 use super::ProbeError;
-use super::tier::FUNCTIONS;
+use super::tier::{FUNCTIONS, INSTEAD};
 
 /// Where the kernel tells its types.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -20,7 +20,7 @@ pub struct KernelTypes {
     pub missing: Vec<String>,
     /// How it writes down what an `iov_iter` is about.
     pub iterator: IteratorTypes,
-    /// How many arguments the functions of [`FUNCTIONS`] take; those that it has not got are left out.
+    /// How many arguments the functions of [`FUNCTIONS`] and [`INSTEAD`] take; those that it has not got are left out.
     pub functions: Vec<(&'static str, usize)>,
 }
 
@@ -60,7 +60,9 @@ pub fn resolve(path: &Path) -> Result<KernelTypes, ProbeError> {
     }
     let raw: Vec<u8> = values.iter().flat_map(|value| value.to_ne_bytes()).collect();
     let offsets = remora_abi::Plain::read(&raw).unwrap_or(Offsets::NONE);
-    let functions = FUNCTIONS.iter().filter_map(|(name, _)| Some((*name, parameters(&btf, name)?))).collect();
+    let names =
+        FUNCTIONS.iter().map(|(name, _)| *name).chain(INSTEAD.iter().map(|instead| instead.function()));
+    let functions = names.filter_map(|name| Some((name, parameters(&btf, name)?))).collect();
     Ok(KernelTypes { offsets, missing, iterator: iterator_types(&btf), functions })
 }
 

@@ -10,8 +10,9 @@ use remora_abi::Plain;
 use remora_abi::maps::UNIX_CONNECTIONS;
 use remora_abi::offsets::{MISSING, Settings as Globals, ticks};
 
+use super::preemption::tracepoints_are_preempted;
 use super::privileges::{self, Capability, Held};
-use super::tier::{COMMON, Choice, FUNCTIONS, FUNCTIONS_NEED, OBSOLETE, Tier};
+use super::tier::{COMMON, Choice, FUNCTIONS, FUNCTIONS_NEED, INSTEAD, Instead, OBSOLETE, Tier};
 use super::{
     Controls, EarlierConnections, KernelCounters, KernelTypes, PassError, ProbeError, btf, preempts,
 };
@@ -195,7 +196,20 @@ fn attach_tier(
     // long without the one that sees reads.
     let mut attached = Vec::new();
     let mut without = Vec::new();
-    for hook in COMMON.iter().chain(tier.hooks()) {
+    let mut common = COMMON.to_vec();
+    if tier == Tier::Kprobe && tracepoints_are_preempted() && !settings.floor {
+        for instead in INSTEAD {
+            // What cannot be attached now is not attached later.
+            match load_instead(&mut ebpf, *instead, types, &kernel_types) {
+                Ok(()) => {
+                    common.retain(|hook| *hook != instead.tracepoint);
+                    attached.push(instead.probe.to_owned());
+                }
+                Err(error) => without.push(error.reason()),
+            }
+        }
+    }
+    for hook in common.iter().chain(tier.hooks()) {
         load(&mut ebpf, hook, place(hook), &kernel_types, tier).map_err(refuse)?;
     }
     let mut optional = Vec::new();
@@ -213,7 +227,7 @@ fn attach_tier(
         true => EarlierConnections::prepare(&mut ebpf, &kernel_types),
         false => Err(PassError::NotWanted),
     };
-    for hook in COMMON.iter().chain(tier.hooks()) {
+    for hook in common.iter().chain(tier.hooks()) {
         attach_hook(&mut ebpf, hook, tier).map_err(refuse)?;
         attached.push((*hook).to_owned());
     }
@@ -353,6 +367,21 @@ fn attach_hook(ebpf: &mut Ebpf, name: &str, tier: Tier) -> Result<(), HookError>
         _ => return Err(HookError::Other(format!("`{name}` is of an unknown kind"))),
     };
     attached.map_err(|error| hook_error(name, &error, tier))
+}
+
+/// Attaches a kernel probe for a tracepoint.
+fn load_instead(
+    ebpf: &mut Ebpf,
+    instead: Instead,
+    types: &KernelTypes,
+    kernel_types: &Btf,
+) -> Result<(), HookError> {
+    let (probe, function) = (instead.probe, instead.function());
+    if !types.functions.contains(&(function, instead.arguments)) {
+        return Err(HookError::Other(format!("{function} is not the function here that Remora knows")));
+    }
+    load(ebpf, probe, function, kernel_types, Tier::Kprobe)?;
+    attach_hook(ebpf, probe, Tier::Kprobe)
 }
 
 /// Loads the programs that others go on to, and enters them in their table. The kernel empties it as soon as nobody holds

@@ -29,6 +29,12 @@ pub fn preempts() -> bool {
     .preempts(super::kernel_version())
 }
 
+/// Whether it may preempt programs at tracepoints, too: since Linux 7.0.
+#[must_use]
+pub fn tracepoints_are_preempted() -> bool {
+    super::kernel_version() >= (7, 0) && preempts()
+}
+
 impl Told<'_> {
     fn preempts(self, version: (u32, u32)) -> bool {
         let chosen =

@@ -93,6 +93,40 @@ pub const OBSOLETE: &[&str] = &["unix_stream_sendpage"];
 /// Structures of which every field that [`remora_abi::offsets::Offsets`] names is needed where functions are hooked.
 pub const FUNCTIONS_NEED: &[&str] = &["msghdr", "iov_iter", "unix_stream_read_state", "sk_buff"];
 
+/// Kernel probes that tell the same as those of [`COMMON`], which are attached instead of them in the tier `kprobe` where the
+/// kernel preempts programs at tracepoints. (Who sends a reset is told by interrupts for the most part, which nothing preempts.)
+pub const INSTEAD: &[Instead] = &[
+    Instead::new("inet_sock_set_state", "kprobe_tcp_set_state", 2),
+    Instead::new("tcp_destroy_sock", "kprobe_tcp_v4_destroy_sock", 1),
+    Instead::new("tcp_receive_reset", "kprobe_tcp_reset", 2),
+    Instead::new("sched_process_exec", "kprobe_finalize_exec", 1),
+    Instead::new("sched_process_fork", "kprobe_wake_up_new_task", 1),
+    Instead::new("sched_process_exit", "kprobe_do_exit", 1),
+];
+
+/// A kernel probe for a tracepoint.
+#[derive(Clone, Copy, Debug)]
+pub struct Instead {
+    /// The tracepoint, and the program there.
+    pub tracepoint: &'static str,
+    /// The program at the function.
+    pub probe: &'static str,
+    /// How many arguments the function takes.
+    pub arguments: usize,
+}
+
+impl Instead {
+    const fn new(tracepoint: &'static str, probe: &'static str, arguments: usize) -> Self {
+        Self { tracepoint, probe, arguments }
+    }
+
+    /// The function.
+    #[must_use]
+    pub fn function(self) -> &'static str {
+        self.probe.strip_prefix("kprobe_").unwrap_or(self.probe)
+    }
+}
+
 impl Tier {
     /// All of them, the best first where programs are not preempted.
     pub const ALL: [Self; 4] = [Self::Fentry, Self::Kprobe, Self::SocketTracepoint, Self::SyscallTracepoint];

@@ -1,19 +1,21 @@
 //! Tier `kprobe`: kernel probes.
 
+use aya_ebpf::helpers::generated::bpf_get_current_task;
 use aya_ebpf::macros::{kprobe, kretprobe};
 use aya_ebpf::programs::{ProbeContext, RetProbeContext};
 use remora_abi::maps::calls;
 use remora_abi::record::{READ, WRITE};
 
 use super::function::{begin, tcp, udp, unix};
-use crate::connection;
 use crate::globals::CALLS;
 use crate::kernel::Sock;
+use crate::{connection, lifecycle, process};
 
 /// Declares a program at a function's entry; its arguments are taken by their places.
 macro_rules! entry {
     ($program:ident($($place:literal: $argument:ident),*) $body:expr) => {
         #[kprobe]
+        #[allow(unused_variables, reason = "some need no argument")]
         pub fn $program(context: ProbeContext) -> u32 {
             $(let Some($argument) = context.arg::<u64>($place) else { return 0 };)*
             $body;
@@ -96,3 +98,22 @@ exit!(kretprobe_udpv6_sendmsg(result) udp::sent::<false>(result as i64));
 entry!(kprobe_udp_recvmsg(0: sock, 1: message) udp::begin_receive(sock, message));
 entry!(kprobe_udpv6_recvmsg(0: sock, 1: message) udp::begin_receive(sock, message));
 entry!(kprobe_skb_consume_udp(0: sock, 1: buffer, 2: length) udp::received(Sock::<false>(sock), buffer, length as i32));
+
+// What every tier learns by tracepoints, at functions that are called in the same moments: where the kernel preempts programs at
+// tracepoints (since Linux 7.0), these miss nothing.
+entry!(kprobe_tcp_set_state(0: sock, 1: new) {
+    let sock: Sock<false> = Sock(sock);
+    lifecycle::changed(sock, sock.state() as i32, new as i32)
+});
+entry!(kprobe_tcp_v4_destroy_sock(0: sock) lifecycle::destroyed(Sock(sock)));
+entry!(kprobe_tcp_reset(0: sock) lifecycle::reset(Sock(sock), READ));
+entry!(kprobe_finalize_exec() process::executes(current_task()));
+entry!(kprobe_wake_up_new_task(0: child) process::forks(current_task(), child));
+entry!(kprobe_do_exit() process::exits());
+
+/// The current thread's `struct task_struct`.
+#[inline(always)]
+fn current_task() -> u64 {
+    // SAFETY: a helper without preconditions.
+    unsafe { bpf_get_current_task() }
+}
