@@ -159,8 +159,8 @@ fn judge(name: &str, status: Option<ExitStatus>, output: &str, preempts: bool) -
     if !status.success() {
         let reason = reason(output).unwrap_or_else(|| status.to_string());
         return match skipped_programs(output) {
-            // Nobody but the kernel can help it, and only where kernel probes are not what is tested.
-            Some(count) if preempts && Tier::of_test(name) != Some(Tier::Kprobe) => {
+            // Nobody but the kernel can help it, where kernel probes are not what is tested.
+            Some(count) if preempts && Tier::of_test(name).is_some_and(|tier| tier != Tier::Kprobe) => {
                 Verdict::Counted(format!("{count} runs of programs skipped by the kernel"))
             }
             _ => Verdict::Failed(reason),
@@ -241,7 +241,7 @@ mod tests {
             format!("{failed}and counted:\n             2 connections \n            15 skipped_programs \n");
         let said = Verdict::Counted("15 runs of programs skipped by the kernel".to_owned());
         assert_eq!(judged(FAILED, &counted), said);
-        for (name, preempts) in [("kprobe::a", true), ("fentry::a", false)] {
+        for (name, preempts) in [("kprobe::a", true), ("a", true), ("fentry::a", false)] {
             let verdict = judge(name, FAILED.map(ExitStatus::from_raw), &counted, preempts);
             assert_eq!(verdict, Verdict::Failed("the agent took 2.8s".to_owned()));
         }
