@@ -266,6 +266,11 @@ impl Agent {
         );
         let spans = parse(&finished.output, finished.errors);
         assert!(recording || !spans.coverage.is_empty(), "no coverage counters came\n{}", spans.log);
+        let skipped = spans.coverage.get("skipped_programs");
+        if skipped > 0 {
+            // Shown if the test fails, which may be why.
+            println!("{skipped:14} skipped_programs");
+        }
         spans
     }
 }
