@@ -43,7 +43,7 @@ pub fn inet_sock_set_state(context: RawTracePointContext) -> i32 {
 
 /// The socket goes from one state into another.
 #[inline(always)]
-pub fn changed(sock: Sock<false>, old: i32, new: i32) {
+fn changed(sock: Sock<false>, old: i32, new: i32) {
     match (old, new) {
         (_, SYN_SENT) if sock.protocol() == TCP => connection::connecting(sock),
         (SYN_SENT, ESTABLISHED) if sock.protocol() == TCP => connection::established(sock, ROLE_CLIENT),
@@ -187,7 +187,7 @@ pub fn tcp_destroy_sock(context: RawTracePointContext) -> i32 {
 
 /// The socket is destroyed.
 #[inline(always)]
-pub fn destroyed(sock: Sock<false>) {
+fn destroyed(sock: Sock<false>) {
     // SAFETY: a helper without preconditions.
     let thread = unsafe { bpf_get_current_pid_tgid() };
     let Some(connection) = CONNECTIONS.get_ptr_mut(sock.0) else {
@@ -237,7 +237,7 @@ pub fn tcp_send_reset(context: RawTracePointContext) -> i32 {
 
 /// Tells user space which end broke a connection off. It may come before the connection's end or behind it.
 #[inline(always)]
-pub fn reset(sock: Sock<false>, direction: u8) {
+fn reset(sock: Sock<false>, direction: u8) {
     let Some(connection) = CONNECTIONS.get_ptr(sock.0) else { return };
     // SAFETY: a live element of the map.
     let connection = unsafe { &*connection };

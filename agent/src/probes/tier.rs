@@ -94,11 +94,9 @@ pub const OBSOLETE: &[&str] = &["unix_stream_sendpage"];
 pub const FUNCTIONS_NEED: &[&str] = &["msghdr", "iov_iter", "unix_stream_read_state", "sk_buff"];
 
 /// Kernel probes that tell the same as those of [`COMMON`], which are attached instead of them in the tier `kprobe` where the
-/// kernel preempts programs at tracepoints. (Who sends a reset is told by interrupts for the most part, which nothing preempts.)
+/// kernel preempts programs at tracepoints. What connections do stays with the tracepoints: much of it happens in interrupts,
+/// and one that comes while a program runs at any kernel probe would miss its own.
 pub const INSTEAD: &[Instead] = &[
-    Instead::new("inet_sock_set_state", "kprobe_tcp_set_state", 2),
-    Instead::new("tcp_destroy_sock", "kprobe_tcp_v4_destroy_sock", 1),
-    Instead::new("tcp_receive_reset", "kprobe_tcp_reset", 2),
     Instead::new("sched_process_exec", "kprobe_finalize_exec", 1),
     Instead::new("sched_process_fork", "kprobe_wake_up_new_task", 1),
     Instead::new("sched_process_exit", "kprobe_do_exit", 1),

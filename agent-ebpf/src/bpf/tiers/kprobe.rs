@@ -9,7 +9,7 @@ use remora_abi::record::{READ, WRITE};
 use super::function::{begin, tcp, udp, unix};
 use crate::globals::CALLS;
 use crate::kernel::Sock;
-use crate::{connection, lifecycle, process};
+use crate::{connection, process};
 
 /// Declares a program at a function's entry; its arguments are taken by their places.
 macro_rules! entry {
@@ -99,14 +99,8 @@ entry!(kprobe_udp_recvmsg(0: sock, 1: message) udp::begin_receive(sock, message)
 entry!(kprobe_udpv6_recvmsg(0: sock, 1: message) udp::begin_receive(sock, message));
 entry!(kprobe_skb_consume_udp(0: sock, 1: buffer, 2: length) udp::received(Sock::<false>(sock), buffer, length as i32));
 
-// What every tier learns by tracepoints, at functions that are called in the same moments: where the kernel preempts programs at
-// tracepoints (since Linux 7.0), these miss nothing.
-entry!(kprobe_tcp_set_state(0: sock, 1: new) {
-    let sock: Sock<false> = Sock(sock);
-    lifecycle::changed(sock, sock.state() as i32, new as i32)
-});
-entry!(kprobe_tcp_v4_destroy_sock(0: sock) lifecycle::destroyed(Sock(sock)));
-entry!(kprobe_tcp_reset(0: sock) lifecycle::reset(Sock(sock), READ));
+// What every tier learns of processes by tracepoints, at functions that are called in the same moments: where the kernel
+// preempts programs at tracepoints (since Linux 7.0), these miss nothing.
 entry!(kprobe_finalize_exec() process::executes(current_task()));
 entry!(kprobe_wake_up_new_task(0: child) process::forks(current_task(), child));
 entry!(kprobe_do_exit() process::exits());
