@@ -37,13 +37,9 @@ const CLOSING: i32 = 11;
 /// `trace_inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 pub fn inet_sock_set_state(context: RawTracePointContext) -> i32 {
-    changed(Sock(context.arg(0)), context.arg(1), context.arg(2));
-    0
-}
-
-/// The socket goes from one state into another.
-#[inline(always)]
-fn changed(sock: Sock<false>, old: i32, new: i32) {
+    let sock: Sock<false> = Sock(context.arg(0));
+    let old: i32 = context.arg(1);
+    let new: i32 = context.arg(2);
     match (old, new) {
         (_, SYN_SENT) if sock.protocol() == TCP => connection::connecting(sock),
         (SYN_SENT, ESTABLISHED) if sock.protocol() == TCP => connection::established(sock, ROLE_CLIENT),
@@ -58,6 +54,7 @@ fn changed(sock: Sock<false>, old: i32, new: i32) {
         (_, CLOSE) => closed(sock, old),
         _ => {}
     }
+    0
 }
 
 /// The current thread closes a listener: until that is destroyed, too, it does nothing but to end the connections that
@@ -181,13 +178,7 @@ fn tell_unseen(sock: Sock<false>, connection: &mut Connection) {
 /// `trace_tcp_destroy_sock(struct sock *sk)`: neither the kernel nor a process holds the socket any more.
 #[raw_tracepoint(tracepoint = "tcp_destroy_sock")]
 pub fn tcp_destroy_sock(context: RawTracePointContext) -> i32 {
-    destroyed(Sock(context.arg(0)));
-    0
-}
-
-/// The socket is destroyed.
-#[inline(always)]
-fn destroyed(sock: Sock<false>) {
+    let sock: Sock<false> = Sock(context.arg(0));
     // SAFETY: a helper without preconditions.
     let thread = unsafe { bpf_get_current_pid_tgid() };
     let Some(connection) = CONNECTIONS.get_ptr_mut(sock.0) else {
@@ -198,7 +189,7 @@ fn destroyed(sock: Sock<false>) {
                 let _ = LISTENERS.remove(thread);
             }
         }
-        return;
+        return 0;
     };
     // SAFETY: a live element of the map.
     let connection = unsafe { &mut *connection };
@@ -218,6 +209,7 @@ fn destroyed(sock: Sock<false>) {
         tell_unseen(sock, connection);
     }
     let _ = CONNECTIONS.remove(sock.0);
+    0
 }
 
 /// `trace_tcp_receive_reset(struct sock *sk)`

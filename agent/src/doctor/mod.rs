@@ -168,26 +168,19 @@ fn kernel() -> Finding {
 /// Whether programs are skipped while the kernel lets them wait.
 fn preemption(preempts: bool, tier: Option<Tier>) -> Finding {
     let what = "preemption";
-    let since = probes::kernel_version() >= (7, 0);
     match tier {
-        Some(Tier::Fentry) if preempts => {}
-        Some(Tier::SocketTracepoint | Tier::SyscallTracepoint) if preempts && since => {}
-        _ if preempts => {
-            return finding(
-                what,
-                None,
-                "of programs other than kernel probes: the tier kprobe is preferred",
-                None,
-            );
+        _ if !preempts => finding(what, None, "not of programs", None),
+        Some(Tier::Kprobe) => {
+            finding(what, None, "of programs other than kernel probes: the tier kprobe is preferred", None)
         }
-        _ => return finding(what, None, "not of programs", None),
+        _ => finding(
+            what,
+            None,
+            "under load this kernel may skip a program that it has preempted: what that misses is counted as \
+             skipped_programs",
+            Some("a kernel with CONFIG_KPROBE_EVENTS=y: kernel probes are not preempted"),
+        ),
     }
-    finding(
-        what,
-        None,
-        "under load this kernel skips a program that it has preempted: what that misses is counted as skipped_programs",
-        Some("a kernel with CONFIG_KPROBE_EVENTS=y: kernel probes are not preempted"),
-    )
 }
 
 fn types() -> Finding {

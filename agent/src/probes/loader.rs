@@ -109,11 +109,12 @@ pub fn attach(settings: &Settings) -> Result<Probes, ProbeError> {
     let types = btf::resolve(Path::new(btf::VMLINUX))?;
     let namespace = settings.namespace.as_deref().map(namespace_inode).transpose()?;
     let mut refused = Vec::new();
-    let candidates = settings.tier.candidates(preempts());
+    let preempts = preempts();
+    let candidates = settings.tier.candidates(preempts);
     for &tier in candidates {
         match attach_tier(settings, &types, namespace, tier, candidates) {
             Ok(mut probes) => {
-                if (tier, settings.tier) == (Tier::Kprobe, Choice::Auto) && preempts() {
+                if (tier, settings.tier) == (Tier::Kprobe, Choice::Auto) && preempts {
                     refused.push((Tier::Fentry, PREEMPTED.to_owned()));
                 }
                 probes.refused = refused;
@@ -199,7 +200,7 @@ fn attach_tier(
     let mut common = COMMON.to_vec();
     if tier == Tier::Kprobe && tracepoints_are_preempted() && !settings.floor {
         for instead in INSTEAD {
-            // What cannot be attached now is not attached later.
+            // Attached at once, before the others are loaded: if it cannot be had, its tracepoint has to be loaded.
             match load_instead(&mut ebpf, *instead, types, &kernel_types) {
                 Ok(()) => {
                     common.retain(|hook| *hook != instead.tracepoint);

@@ -15,7 +15,6 @@ use crate::{connection, process};
 macro_rules! entry {
     ($program:ident($($place:literal: $argument:ident),*) $body:expr) => {
         #[kprobe]
-        #[allow(unused_variables, reason = "some need no argument")]
         pub fn $program(context: ProbeContext) -> u32 {
             $(let Some($argument) = context.arg::<u64>($place) else { return 0 };)*
             $body;
@@ -101,9 +100,21 @@ entry!(kprobe_skb_consume_udp(0: sock, 1: buffer, 2: length) udp::received(Sock:
 
 // What every tier learns of processes by tracepoints, at functions that are called in the same moments: where the kernel
 // preempts programs at tracepoints (since Linux 7.0), these miss nothing.
-entry!(kprobe_finalize_exec() process::executes(current_task()));
 entry!(kprobe_wake_up_new_task(0: child) process::forks(current_task(), child));
-entry!(kprobe_do_exit() process::exits());
+
+/// `finalize_exec(struct linux_binprm *bprm)`, the last before the new program runs.
+#[kprobe]
+pub fn kprobe_finalize_exec(_context: ProbeContext) -> u32 {
+    process::executes(current_task());
+    0
+}
+
+/// `do_exit(long code)`
+#[kprobe]
+pub fn kprobe_do_exit(_context: ProbeContext) -> u32 {
+    process::exits();
+    0
+}
 
 /// The current thread's `struct task_struct`.
 #[inline(always)]
