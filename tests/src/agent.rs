@@ -271,6 +271,9 @@ impl Agent {
         if skipped > 0 {
             // Shown if the test fails, which may be why.
             println!("{skipped:14} skipped_programs");
+            for line in spans.log.lines().filter(|line| line.contains("the kernel skipped a program")) {
+                println!("{line}");
+            }
         }
         spans
     }

@@ -23,6 +23,11 @@ impl KernelCounters {
     /// Reads them for the last time: what is counted from now on does not count.
     pub fn close(&mut self) {
         self.last = Some((self.read(), self.missed()));
+        for info in self.programs.iter().filter_map(program_info).filter(|info| info.recursion_misses != 0) {
+            let name: Vec<u8> =
+                info.name.iter().map_while(|byte| (*byte != 0).then_some(*byte as u8)).collect();
+            tracing::info!(program = %name.escape_ascii(), times = info.recursion_misses, "the kernel skipped a program");
+        }
         self.programs.clear();
     }
 

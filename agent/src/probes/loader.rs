@@ -9,6 +9,7 @@ use aya::{Btf, Ebpf, EbpfLoader};
 use remora_abi::Plain;
 use remora_abi::maps::UNIX_CONNECTIONS;
 use remora_abi::offsets::{MISSING, Settings as Globals, ticks};
+use rustc_hash::FxHashSet;
 
 use super::preemption::tracepoints_are_preempted;
 use super::privileges::{self, Capability, Held};
@@ -75,20 +76,28 @@ pub struct ProcessTable {
     /// Changed with each change of the table, so that the programs may keep what it said.
     generation: Array<MapData, u32>,
     changes: u32,
+    /// Those that are in the table. Nearly every process that ends was never there, and a system call that changes a map
+    /// keeps the kernel from running programs at kernel probes on its processor (`bpf_disable_instrumentation`,
+    /// include/linux/bpf.h).
+    special: FxHashSet<u32>,
 }
 
 impl ProcessTable {
     /// Says what is special about a process. Ignores a full table: the process is then an ordinary one.
     pub fn set(&mut self, pid: u32, process: remora_abi::maps::Process) -> bool {
         let done = self.table.insert(pid, [process.ignored, process.goid_offset], 0).is_ok();
+        if done {
+            self.special.insert(pid);
+        }
         self.changed();
         done
     }
 
     /// Forgets a process that ended.
     pub fn remove(&mut self, pid: u32) {
-        // Not there: nothing was special about it.
-        if self.table.remove(&pid).is_ok() {
+        if self.special.remove(&pid) {
+            // Only the table itself might refuse, and it has the entry.
+            let _ = self.table.remove(&pid);
             self.changed();
         }
     }
@@ -474,6 +483,7 @@ impl Probes {
             table: HashMap::try_from(self.ebpf.take_map("PROCESSES")?).ok()?,
             generation: Array::try_from(self.ebpf.take_map("GENERATION")?).ok()?,
             changes: 0,
+            special: FxHashSet::default(),
         })
     }
 
