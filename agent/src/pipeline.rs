@@ -288,6 +288,7 @@ async fn live(
     let stop = Arc::new(AtomicU64::new(0));
     let reader = spawn_reader(ring, dispatcher, Arc::clone(store), Arc::clone(&stop))?;
     warn_of_privileges(probes.tier);
+    warn_of_preemption(probes.tier);
     // The reader is at work and all hooks are in place: now it can be told what was there before.
     let (earlier, no_iterators) = match iterators.and_then(EarlierConnections::enter) {
         Ok(earlier) => (earlier, None),
@@ -370,6 +371,17 @@ async fn live(
 fn warn_of_privileges(tier: Tier) {
     for Need { capability, purpose, .. } in Held::now().lacks(privileges::needs(tier)) {
         tracing::warn!("without {capability}: it is needed {purpose}");
+    }
+}
+
+/// Says what the kernel's way of preempting does to this tier.
+fn warn_of_preemption(tier: Tier) {
+    if tier.is_preempted() {
+        tracing::warn!(
+            "this kernel preempts programs of the tier {tier}, and meanwhile skips them (skipped_programs): spans may be \
+             missing, and on unix sockets, where a missed message leaves no trace, a response may be told of another \
+             request of its connection; the tier kprobe is not preempted"
+        );
     }
 }
 

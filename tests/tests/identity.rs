@@ -193,12 +193,16 @@ fn no_span_has_anothers_bytes(tier: Tier) {
 #[derive(Default)]
 struct Faults {
     count: usize,
+    /// How many there are of each kind.
+    kinds: BTreeMap<String, usize>,
     text: String,
 }
 
 impl Faults {
     fn add(&mut self, what: &str, span: &Span) {
         self.count += 1;
+        let family = span.target().split('/').nth(1).unwrap_or_default().to_owned();
+        *self.kinds.entry(format!("{family}: {what}")).or_default() += 1;
         if self.count <= 10 {
             let _ = write!(self.text, "{what}: {span}");
         }
@@ -206,7 +210,10 @@ impl Faults {
 
     #[track_caller]
     fn none(&self, requests: usize, coverage: &Coverage) {
-        let (count, text) = (self.count, &self.text);
-        assert!(text.is_empty(), "of {requests} requests, {count} spans are wrong\n{text}\n{coverage}");
+        let (count, kinds, text) = (self.count, &self.kinds, &self.text);
+        assert!(
+            text.is_empty(),
+            "of {requests} requests, {count} spans are wrong\n{text}\n{coverage}\n{kinds:#?}"
+        );
     }
 }

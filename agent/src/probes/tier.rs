@@ -5,6 +5,8 @@ use std::fmt;
 use remora_abi::maps::calls;
 use serde::{Deserialize, Serialize};
 
+use super::preemption::{preempts, tracepoints_are_preempted};
+
 /// A set of hooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -126,6 +128,16 @@ impl Instead {
 }
 
 impl Tier {
+    /// Whether the running kernel may preempt this tier's programs where bytes move, and then skips them.
+    #[must_use]
+    pub fn is_preempted(self) -> bool {
+        match self {
+            Tier::Kprobe => false,
+            Tier::Fentry => preempts(),
+            Tier::SocketTracepoint | Tier::SyscallTracepoint => tracepoints_are_preempted(),
+        }
+    }
+
     /// All of them, the best first where programs are not preempted.
     pub const ALL: [Self; 4] = [Self::Fentry, Self::Kprobe, Self::SocketTracepoint, Self::SyscallTracepoint];
 
