@@ -380,7 +380,8 @@ fn warn_of_preemption(tier: Tier) {
         tracing::warn!(
             "this kernel preempts programs of the tier {tier}, and meanwhile skips them (skipped_programs): spans may be \
              missing, and on unix sockets, where a missed message leaves no trace, a response may be told of another \
-             request of its connection; the tier kprobe is not preempted"
+             request of its connection{}; take probes.tier: kprobe if it can be had, which is not preempted",
+            if tier == Tier::SyscallTracepoint { ", and a call of another connection" } else { "" }
         );
     }
 }

@@ -173,11 +173,14 @@ fn preemption(preempts: bool, tier: Option<Tier>) -> Finding {
         Some(Tier::Kprobe) => {
             finding(what, None, "of programs other than kernel probes: the tier kprobe is preferred", None)
         }
+        Some(tier) if !tier.is_preempted() => {
+            finding(what, None, format!("of trampolines' programs, which the tier {tier} has none of"), None)
+        }
         _ => finding(
             what,
             None,
-            "under load this kernel may skip a program that it has preempted: what that misses is counted as \
-             skipped_programs",
+            "under load this kernel may skip a program that it has preempted: that is counted as skipped_programs, and \
+             spans may be missing or, on unix sockets, have another response of their connection",
             Some("a kernel with CONFIG_KPROBE_EVENTS=y: kernel probes are not preempted"),
         ),
     }
